@@ -1,0 +1,3 @@
+//! Side-by-side benchmarks of dyno, raw hyper and `wasmtime serve`.
+
+fn main() {}

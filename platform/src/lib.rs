@@ -1,0 +1,1 @@
+//! The control plane: model, store, Platform API, builds, releases, reconciler, logs.

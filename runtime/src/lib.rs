@@ -1,0 +1,1 @@
+//! Runs slugs as dynos: sandboxed WebAssembly instances behind a tower service.
