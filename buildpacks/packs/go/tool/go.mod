@@ -1,0 +1,3 @@
+module dyno.invalid/packs/go
+
+go 1.26

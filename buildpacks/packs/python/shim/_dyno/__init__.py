@@ -1,0 +1,1 @@
+"""What turns an unmodified Python app into a dyno: loading, WSGI, ASGI, commands."""

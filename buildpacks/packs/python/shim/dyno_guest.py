@@ -1,0 +1,60 @@
+"""The exports of the base component: `boot`, `wasi:http/incoming-handler`, `wasi:cli/run`.
+
+Everything is imported here while the base is built, because the directory of these files is not
+mounted in a dyno. The app is not: it is loaded by `boot` (per release, then snapshotted) or at the
+first request of an instance that was never booted.
+"""
+
+import os
+import sys
+import traceback
+
+import wit_world
+from componentize_py_types import Err
+from wit_world import exports
+
+from _dyno import adjust
+
+adjust.interpreter()
+
+from _dyno import application, command, process, snapshot, wsgi, asgi  # noqa: E402
+from _dyno import preload  # noqa: E402
+
+preload.modules()
+
+
+class WitWorld(wit_world.WitWorld):
+    def boot(self):
+        process.start()
+        try:
+            process.application = application.load()
+            application.warm(process.application)
+        except BaseException:  # SystemExit too: the platform has to hear why the app did not load
+            text = traceback.format_exc()
+            process.application = None
+            snapshot.close()
+            raise Err(text) from None
+        snapshot.close()
+
+
+class IncomingHandler(exports.IncomingHandler):
+    def handle(self, request, response_out):
+        loaded = process.application
+        if not process.running:
+            process.start()
+        if loaded is None:
+            loaded = process.load_or_exit()
+        if loaded.interface == "asgi":
+            asgi.answer(loaded.call, request, response_out)
+        else:
+            wsgi.answer(loaded.call, request, response_out)
+
+
+class Run(exports.Run):
+    def run(self):
+        process.start()
+        status = command.run(list(process.arguments()))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if status:
+            os._exit(status)

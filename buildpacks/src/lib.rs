@@ -1,0 +1,6 @@
+//! The slug compiler and the buildpacks it carries.
+
+#![warn(missing_docs)]
+
+pub mod component;
+pub mod limits;
