@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "unsafe" // for go:linkname
 
 	"golang.org/x/net/http/httpguts"
 )

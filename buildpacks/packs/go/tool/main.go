@@ -58,6 +58,11 @@ func run(out output, args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(b.dir, "vendor", "modules.txt")); err == nil {
+		b.out.step("Using the modules in vendor/")
+	} else {
+		b.out.step("Fetching modules")
+	}
 	programs, err := b.listPrograms(specs)
 	if err != nil {
 		return err
@@ -178,11 +183,6 @@ func (b *build) goOutput(args ...string) (string, error) {
 }
 
 func (b *build) dependencies(chosen []program) error {
-	if _, err := os.Stat(filepath.Join(b.dir, "vendor", "modules.txt")); err == nil {
-		b.out.step("Using the modules in vendor/")
-	} else {
-		b.out.step("Fetching modules")
-	}
 	seen := map[string]bool{}
 	var importPaths []string
 	for _, p := range chosen {

@@ -1,0 +1,187 @@
+// A small guest book of HTTP: every route shows one thing a web app does.
+package main
+
+import (
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+//go:embed templates
+var embedded embed.FS
+
+// Read before main, as many apps do: a later config:set must reach it too.
+var greeting = os.Getenv("GREETING")
+
+var started = time.Now()
+
+func main() {
+	index := template.Must(template.ParseFS(embedded, "templates/index.html"))
+
+	r := chi.NewRouter()
+	r.Use(middleware.RealIP)
+	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if err := index.Execute(w, map[string]any{"Greeting": greeting, "Path": r.URL.Path}); err != nil {
+			log.Print(err)
+		}
+	})
+	r.Get("/about", about)
+	r.Get("/json", answerJSON)
+	r.Get("/hello/{name}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "Hello, %s!\n", chi.URLParam(r, "name"))
+	})
+	r.Post("/echo", echo)
+	r.Get("/cookies", cookies)
+	r.Get("/stream", stream)
+	r.Get("/large", large)
+	r.Post("/upload", upload)
+	r.Get("/env", environment)
+	r.Get("/random", random)
+	r.Get("/fetch", fetch)
+	r.Get("/error", func(http.ResponseWriter, *http.Request) { panic("this route always panics") })
+	r.Get("/crash", func(http.ResponseWriter, *http.Request) {
+		log.Print("crashing as asked")
+		os.Exit(1)
+	})
+	r.Handle("/static/*", http.StripPrefix("/static/", http.FileServer(http.Dir("static"))))
+
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8080"
+	}
+	log.Printf("listening on port %s", port)
+	log.Fatal(http.ListenAndServe(":"+port, r))
+}
+
+// about renders a template that lies beside the program, not in it.
+func about(w http.ResponseWriter, r *http.Request) {
+	page, err := template.ParseFiles("templates/about.html")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := page.Execute(w, map[string]any{"Dyno": os.Getenv("DYNO")}); err != nil {
+		log.Print(err)
+	}
+}
+
+func answerJSON(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{
+		"method": r.Method, "uri": r.RequestURI, "host": r.Host, "remote": r.RemoteAddr,
+		"query": r.URL.Query(), "header": r.Header,
+	})
+}
+
+// echo sends the body back while it arrives.
+func echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+	if _, err := io.Copy(w, r.Body); err != nil {
+		log.Print(err)
+	}
+}
+
+func cookies(w http.ResponseWriter, r *http.Request) {
+	visits := 0
+	if c, err := r.Cookie("visits"); err == nil {
+		visits, _ = strconv.Atoi(c.Value)
+	}
+	visits++
+	http.SetCookie(w, &http.Cookie{Name: "visits", Value: strconv.Itoa(visits), Path: "/", HttpOnly: true})
+	http.SetCookie(w, &http.Cookie{Name: "last", Value: "here", Path: "/"})
+	fmt.Fprintf(w, "visits: %d\n", visits)
+}
+
+// stream sends five lines, a tenth of a second apart.
+func stream(w http.ResponseWriter, r *http.Request) {
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		http.Error(w, "no streaming", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	for i := range 5 {
+		fmt.Fprintf(w, "line %d\n", i+1)
+		flusher.Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+const largeBytesMax = 1 << 30
+
+// large sends ?mb= megabytes (5 if not said).
+func large(w http.ResponseWriter, r *http.Request) {
+	mb, err := strconv.Atoi(r.URL.Query().Get("mb"))
+	if err != nil {
+		mb = 5
+	}
+	left := min(max(mb, 0)<<20, largeBytesMax)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(left))
+	block := make([]byte, 32<<10)
+	for i := range block {
+		block[i] = byte('a' + i%26)
+	}
+	for left > 0 {
+		n, err := w.Write(block[:min(left, len(block))])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+func upload(w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	fmt.Fprintf(w, "received %d bytes\n", n)
+}
+
+func environment(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "at start: %s\nnow: %s\ndyno: %s\n", greeting, os.Getenv("GREETING"), os.Getenv("DYNO"))
+}
+
+func random(w http.ResponseWriter, r *http.Request) {
+	id := make([]byte, 16)
+	rand.Read(id)
+	fmt.Fprintf(w, "%s up since %s\n", hex.EncodeToString(id), started.UTC().Format(time.RFC3339Nano))
+}
+
+// fetch gets ?url= over plain HTTP.
+func fetch(w http.ResponseWriter, r *http.Request) {
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get(r.URL.Query().Get("url"))
+	if err != nil {
+		status := http.StatusBadGateway
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			status = http.StatusGatewayTimeout
+		}
+		http.Error(w, err.Error(), status)
+		return
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	fmt.Fprintf(w, "%s, %d bytes, error %v\n", response.Status, n, err)
+}
