@@ -5,13 +5,13 @@ mounted in a dyno. The app is not: it is loaded by `boot` (per release, then sna
 first request of an instance that was never booted.
 """
 
-import os
 import sys
 import traceback
 
 import wit_world
 from componentize_py_types import Err
 from wit_world import exports
+from wit_world.imports import exit as host_exit
 
 from _dyno import adjust
 
@@ -57,4 +57,4 @@ class Run(exports.Run):
         sys.stdout.flush()
         sys.stderr.flush()
         if status:
-            os._exit(status)
+            host_exit.exit_with_code(status)

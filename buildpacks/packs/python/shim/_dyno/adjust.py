@@ -16,6 +16,9 @@ def interpreter():
 
     sys.modules["ssl"] = tls.module()
     threads()
+    from _dyno import loop
+
+    loop.install()
 
 
 def standard_streams():
