@@ -1,0 +1,30 @@
+//! The edge: listeners, routes, time-outs, error codes and the request log.
+//!
+//! A [`Router`] serves HTTP/1.1 and HTTP/2 (prior knowledge) on a [`Listener`], finds the app by the
+//! host name, picks one of its [`Backend`]s and streams the answer back. A backend is any
+//! [`tower::Service`]; the router knows nothing of what stands behind it.
+
+mod accept;
+mod backend;
+mod body;
+mod duration_setting;
+mod error_code;
+mod fallback;
+pub mod limits;
+mod listener;
+mod options;
+mod request_log;
+mod route;
+mod route_table;
+mod router;
+
+pub use backend::{Backend, BackendError, BackendErrorKind};
+pub use body::{BoxError, RequestBody, ResponseBody};
+pub use error_code::{ErrorCode, Severity};
+pub use fallback::Fallback;
+pub use listener::{Listener, PortSharing};
+pub use options::{Limits, RouterOptions, Timeouts};
+pub use request_log::{RequestLog, RequestRecord, RequestTarget, TracingLog};
+pub use route::{AppRoute, RouteState};
+pub use route_table::{RouteKey, RouteTable};
+pub use router::{DrainReport, Router};

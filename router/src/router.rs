@@ -1,0 +1,57 @@
+//! The router itself: a cheap handle that serves listeners.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::listener::Listener;
+use crate::options::RouterOptions;
+use crate::route_table::RouteTable;
+
+/// The edge. Clones share the routes, the limits and the log; each may serve listeners on a runtime of its own.
+#[derive(Debug, Clone)]
+pub struct Router {
+    edge: Arc<Edge>,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) options: RouterOptions,
+    pub(crate) routes: RouteTable,
+}
+
+/// How a listener's connections ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DrainReport {
+    /// Connections that were still busy when the drain time was over and were cut (H24).
+    pub connections_cut: usize,
+}
+
+impl Router {
+    /// A router without routes.
+    #[must_use]
+    pub fn new(options: RouterOptions) -> Self {
+        Self {
+            edge: Arc::new(Edge {
+                options,
+                routes: RouteTable::default(),
+            }),
+        }
+    }
+
+    /// The routes: publish and remove apps here, at any time, from any thread.
+    #[must_use]
+    pub fn routes(&self) -> &RouteTable {
+        &self.edge.routes
+    }
+
+    /// Serves connections until `shutdown` resolves, then drains: stops accepting, lets requests in
+    /// flight finish for [`crate::Timeouts::drain`], cuts the rest.
+    pub async fn serve(
+        &self,
+        listener: Listener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> DrainReport {
+        crate::accept::serve(&self.edge, listener, shutdown).await
+    }
+}
