@@ -46,7 +46,6 @@ bound_target_cache() {
 build_app() {
   local log="$CACHE_DIR/build.log" locked=() key status=0
   key=$("$RUSTC" -vV | cat - <(echo "$TOOLCHAIN") | sha256sum | cut -c1-12)
-  USER_CARGO_HOME=${CARGO_HOME:-}
   export CARGO_HOME="$CACHE_DIR/cargo" CARGO_TARGET_DIR="$CACHE_DIR/target-$key" RUSTC
   export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never CARGO_INCREMENTAL=0
   # The path of the cache ends in panic messages of dependencies; the same app must give the same bytes anywhere.
