@@ -1,1 +1,40 @@
 //! The one crate that instantiates wasmtime's generics: engines, stores, host functions, calls.
+//!
+//! Everything above this crate sees boxed futures and plain types, so that a change in dyno lifecycle,
+//! routing or the command line never compiles wasmtime's generic code again.
+//!
+//! The journey of a component: bytes → [`CodeCache`] (native code, authenticated) → [`Guest`] (linked,
+//! ready to instantiate) → [`Instance`] (one store, made from an [`InstanceSpec`]) → a [`Call`]
+//! (one request; owns the instance while it runs) → the instance again, or its end.
+
+mod call;
+mod code_cache;
+mod command;
+mod compile_store;
+mod concurrent;
+mod egress;
+mod engine;
+mod guest;
+mod host;
+mod instance;
+pub mod limits;
+mod memory;
+mod outbound;
+mod scheduling;
+mod snapshot;
+mod stdio;
+
+pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, call};
+pub use code_cache::{CodeCache, CodeCacheError};
+pub use compile_store::CompileStoreOptions;
+pub use command::{CommandExit, run_command};
+pub use concurrent::{ConcurrentError, ConcurrentService, ConcurrentSpec};
+pub use egress::EgressPolicy;
+pub use engine::{EngineKind, EngineOptions, Engines};
+pub use guest::{Guest, GuestError, Handler};
+pub use host::BoxError;
+pub use instance::{Instance, InstanceSpec, Mount};
+pub use memory::MemoryAccount;
+pub use scheduling::{GuestThreads, InlinePoll, poll_inline};
+pub use snapshot::{SnapshotError, snapshot};
+pub use stdio::{LineSink, Stdio};

@@ -1,0 +1,225 @@
+//! One request on one 0.2 instance, as a future that owns its store and can move between threads whole.
+
+use crate::guest::Guest;
+use crate::host::BoxError;
+use crate::instance::{Instance, InstanceSpec};
+use crate::limits;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use tokio::sync::oneshot;
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// The guest's answer, as soon as its head is known. A dropped sender means that there is none.
+pub type Answer = oneshot::Receiver<Result<http::Response<WasiBody>, ErrorCode>>;
+
+/// A running call. Boxed, so that only this crate compiles what is inside.
+pub type Call = Pin<Box<dyn Future<Output = CallEnd> + Send>>;
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct CallEnd {
+    /// The instance, if it may serve again.
+    pub instance: Option<Instance>,
+    /// Why it may not.
+    pub finished: Finished,
+}
+
+/// What happened to the guest.
+#[derive(Debug)]
+pub enum Finished {
+    /// The handler returned.
+    Returned,
+    /// The guest ended its process (`exit`), with this status.
+    Exited(i32),
+    /// The guest trapped; the text has the reason and the WebAssembly frames.
+    Trapped(String),
+    /// No instance could be made: the pool is full, or its start failed.
+    NotStarted(String),
+    /// The call outlived its client by more than the grace and was dropped.
+    CutOff,
+}
+
+impl CallEnd {
+    pub(crate) fn cut_off() -> Self {
+        Self { instance: None, finished: Finished::CutOff }
+    }
+
+    fn failed(error: &wasmtime::Error) -> Self {
+        let finished = match exit_status(error) {
+            Some(status) => Finished::Exited(status),
+            None => Finished::Trapped(format!("{error:?}")),
+        };
+        Self { instance: None, finished }
+    }
+}
+
+/// The status of a guest that ended its process, if that is what the error says.
+pub(crate) fn exit_status(error: &wasmtime::Error) -> Option<i32> {
+    error.downcast_ref::<I32Exit>().map(|exit| exit.0)
+}
+
+/// Prepares a call: on `instance`, or on a new one. Nothing runs until the future is polled.
+pub fn call<B>(guest: &Guest, spec: Arc<InstanceSpec>, instance: Option<Instance>, secure: bool, request: http::Request<B>) -> (Call, Answer)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (sender, answer) = oneshot::channel();
+    let (parts, body) = request.into_parts();
+    let body: WasiBody = if body.is_end_stream() {
+        Empty::new().map_err(|never| match never {}).boxed_unsync()
+    } else {
+        body.map_err(|error| {
+            let error: BoxError = error.into();
+            Error::InternalError(Some(error.to_string()))
+        })
+        .boxed_unsync()
+    };
+    let request = http::Request::from_parts(parts, body);
+    (run(guest.clone(), spec, instance, secure, request, sender), answer)
+}
+
+fn run(
+    guest: Guest,
+    spec: Arc<InstanceSpec>,
+    instance: Option<Instance>,
+    secure: bool,
+    request: http::Request<WasiBody>,
+    sender: oneshot::Sender<Result<http::Response<WasiBody>, ErrorCode>>,
+) -> Call {
+    Box::pin(async move {
+        let mut instance = match instance {
+            Some(instance) => instance,
+            None => match Instance::new(&guest, &spec).await {
+                Ok(instance) => instance,
+                Err(error) => {
+                    let finished = match exit_status(&error) {
+                        Some(status) => Finished::Exited(status),
+                        None => Finished::NotStarted(format!("{error:#}")),
+                    };
+                    return CallEnd { instance: None, finished };
+                }
+            },
+        };
+        match handle(&mut instance, secure, request, sender).await {
+            Ok(()) => {
+                instance.served += 1;
+                CallEnd { instance: Some(instance), finished: Finished::Returned }
+            }
+            Err(error) => CallEnd::failed(&error),
+        }
+    })
+}
+
+async fn handle(
+    instance: &mut Instance,
+    secure: bool,
+    request: http::Request<WasiBody>,
+    sender: oneshot::Sender<Result<http::Response<WasiBody>, ErrorCode>>,
+) -> wasmtime::Result<()> {
+    use wasmtime_wasi_http::WasiHttpView;
+    instance.store.set_epoch_deadline(limits::INLINE_TICKS);
+    instance.store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+    let scheme = if secure { Scheme::Https } else { Scheme::Http };
+    let mut view = instance.store.data_mut().http();
+    let request = view.new_incoming_request(scheme, request)?;
+    let outparam = view.new_response_outparam(sender)?;
+    instance.proxy.wasi_http_incoming_handler().call_handle(&mut instance.store, request, outparam).await
+}
+
+/// The body of an answer: one buffer of known length where the guest had finished it, a stream otherwise.
+pub struct AnswerBody {
+    first: Option<Frame<Bytes>>,
+    rest: Option<WasiBody>,
+}
+
+impl AnswerBody {
+    /// Takes what is ready of a body without waiting. A guest that has returned has usually left its whole
+    /// body in the channel: as one buffer it gets a `content-length` and goes out in one write.
+    pub fn gather(mut body: WasiBody) -> Self {
+        let mut context = Context::from_waker(Waker::noop());
+        let first = match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => frame,
+            Poll::Ready(None) => return Self { first: None, rest: None },
+            Poll::Ready(Some(Ok(frame))) => return Self { first: Some(frame), rest: Some(body) },
+            Poll::Ready(Some(Err(error))) => return Self { first: None, rest: Some(failing(error)) },
+            Poll::Pending => return Self { first: None, rest: Some(body) },
+        };
+        if body.is_end_stream() {
+            return Self { first: Some(first), rest: None };
+        }
+        match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(None) => Self { first: Some(first), rest: None },
+            Poll::Pending => Self { first: Some(first), rest: Some(body) },
+            Poll::Ready(Some(second)) => Self { first: Some(first), rest: Some(preceded(second, body)) },
+        }
+    }
+
+    /// A body that is passed on as it comes.
+    pub fn stream(body: WasiBody) -> Self {
+        Self { first: None, rest: Some(body) }
+    }
+}
+
+fn failing(error: Error) -> WasiBody {
+    let mut error = Some(error);
+    let frames = futures::stream::poll_fn(move |_| Poll::Ready(error.take().map(Err::<Frame<Bytes>, _>)));
+    BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))
+}
+
+fn preceded(second: Result<Frame<Bytes>, Error>, mut rest: WasiBody) -> WasiBody {
+    let mut second = Some(second);
+    let frames = futures::stream::poll_fn(move |context| match second.take() {
+        Some(frame) => Poll::Ready(Some(frame)),
+        None => Pin::new(&mut rest).poll_frame(context),
+    });
+    BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        match &self.rest {
+            None => SizeHint::with_exact(first),
+            Some(rest) => {
+                let rest = rest.size_hint();
+                let mut hint = SizeHint::new();
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(first));
+                }
+                hint.set_lower(rest.lower().saturating_add(first));
+                hint
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AnswerBody").field("complete", &self.rest.is_none()).finish()
+    }
+}

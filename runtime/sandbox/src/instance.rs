@@ -1,0 +1,91 @@
+//! One instance: a store, what it may see, and the guest's exports.
+
+use crate::egress::EgressPolicy;
+use crate::guest::Guest;
+use crate::host::Host;
+use crate::limits;
+use crate::memory::MemoryAccount;
+use crate::outbound::Outbound;
+use crate::scheduling::watch_epochs;
+use crate::stdio::Stdio;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+
+/// A host directory that a guest sees under a path of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The directory on the host.
+    pub host: PathBuf,
+    /// Its path inside the guest (`/app`).
+    pub guest: String,
+    /// Whether the guest may change it.
+    pub writable: bool,
+}
+
+/// Everything an instance may see. One per dyno, shared by its instances.
+#[derive(Clone, Debug)]
+pub struct InstanceSpec {
+    /// The whole environment; nothing is inherited.
+    pub environment: Vec<(String, String)>,
+    /// `argv`, for commands.
+    pub arguments: Vec<String>,
+    /// Directories in the order a heap snapshot saw them; the first is the working directory.
+    pub mounts: Vec<Mount>,
+    /// Standard streams.
+    pub stdio: Stdio,
+    /// The memory all instances of the dyno share.
+    pub memory: Arc<MemoryAccount>,
+    pub(crate) outbound: Arc<Outbound>,
+}
+
+impl InstanceSpec {
+    /// An instance that sees nothing yet, with a memory account and a way out.
+    pub fn new(stdio: Stdio, memory: Arc<MemoryAccount>, egress: EgressPolicy) -> Self {
+        Self {
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            mounts: Vec::new(),
+            stdio,
+            memory,
+            outbound: Arc::new(Outbound::new(egress)),
+        }
+    }
+
+    pub(crate) fn store(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Store<Host>> {
+        let mut store = Store::new(engine, Host::new(self)?);
+        store.limiter(|host| &mut host.memory);
+        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+        watch_epochs(&mut store);
+        Ok(store)
+    }
+}
+
+/// One live instance of a 0.2 handler.
+pub struct Instance {
+    pub(crate) store: Store<Host>,
+    pub(crate) proxy: Proxy,
+    /// Requests answered so far.
+    pub served: u64,
+    /// When it was made.
+    pub created: Instant,
+    /// Which guest code it came from, to tell instances of a base from those of its booted image.
+    pub guest_id: u64,
+}
+
+impl Instance {
+    pub(crate) async fn new(guest: &Guest, spec: &InstanceSpec) -> wasmtime::Result<Self> {
+        let mut store = spec.store(guest.engine())?;
+        let proxy = guest.proxy()?.instantiate_async(&mut store).await?;
+        Ok(Self { store, proxy, served: 0, created: Instant::now(), guest_id: guest.id() })
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Instance").field("served", &self.served).field("guest_id", &self.guest_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! Every bound of the sandbox in one place: what the number is, why, and what happens at it.
+
+use std::time::Duration;
+
+/// Epoch tick: the longest a guest computes before the host gets a say. Measured: 0.25 ms gained nothing.
+pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+
+/// Ticks a call may run on the caller's thread before it moves to the guest threads. Two, because a tick is
+/// wall time: with one, a preempted edge thread convicts innocent 5 µs calls.
+pub const INLINE_TICKS: u64 = 2;
+
+/// How long a call whose client has left may still run before its store is dropped.
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(2);
+
+/// Bytes of one line a guest may log; longer lines are cut into pieces of this size (Heroku's bound).
+pub const LOG_LINE_BYTES_MAX: usize = 10_000;
+
+/// Host objects (streams, requests, files, pollables) one instance may hold. A guest that leaks handles
+/// meets this instead of the host's memory.
+pub const RESOURCES_MAX: usize = 10_000;
+
+/// Bytes of in-memory header fields per request or response of a guest.
+pub const FIELD_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes a guest may ask for in one call for random bytes.
+pub const RANDOM_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes of host-side copies (lists, strings) one host call may make for a guest.
+pub const HOSTCALL_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Elements of one table: CPython's function table holds about 15,000.
+pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// Instances of core modules inside one component instance (componentize-py links about thirty).
+pub const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 200;
+
+/// Stack of WebAssembly frames. CPython's own recursion limit of 1,000 Python frames needs about 2 MiB.
+pub const WASM_STACK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Host stack of a guest's fibre: the guest's stack and what host functions need below it.
+pub const FIBER_STACK_BYTES: usize = 6 * 1024 * 1024;
+const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES + 1024 * 1024);
+
+/// Largest component that is compiled.
+pub const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Wall-clock limit of one `boot`, snapshot included, compilation not.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of the per-function compile cache on disk; at the bound the older half is dropped.
+pub const COMPILE_STORE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Bytes of native code and boot images on disk; the least recently used go first.
+pub const CODE_CACHE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Chunks of a response body that wait between guest and client.
+pub const RESPONSE_CHUNKS_BUFFERED: usize = 4;
+
+/// Outgoing HTTP: connect and first-byte limits where the guest sets none.
+pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// See [`OUTBOUND_CONNECT_TIMEOUT`].
+pub const OUTBOUND_FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
