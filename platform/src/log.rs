@@ -1,0 +1,11 @@
+//! The log of each app: bounded, in order, followed by any number of slow readers without waiting for one.
+
+mod filter;
+mod hub;
+mod line;
+mod tail;
+
+pub(crate) use filter::LogFilter;
+pub(crate) use hub::{AppLog, LogHub};
+pub use line::{ConsoleLine, LogLine, LogSource};
+pub(crate) use tail::{LogTail, TailItem};
