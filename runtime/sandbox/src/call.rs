@@ -46,9 +46,22 @@ pub enum Finished {
     CutOff,
 }
 
+impl Finished {
+    /// What the failure to make an instance means.
+    pub(crate) fn without_instance(error: &wasmtime::Error) -> Self {
+        match exit_status(error) {
+            Some(status) => Self::Exited(status),
+            None => Self::NotStarted(format!("{error:#}")),
+        }
+    }
+}
+
 impl CallEnd {
     pub(crate) fn cut_off() -> Self {
-        Self { instance: None, finished: Finished::CutOff }
+        Self {
+            instance: None,
+            finished: Finished::CutOff,
+        }
     }
 
     fn failed(error: &wasmtime::Error) -> Self {
@@ -56,7 +69,10 @@ impl CallEnd {
             Some(status) => Finished::Exited(status),
             None => Finished::Trapped(format!("{error:?}")),
         };
-        Self { instance: None, finished }
+        Self {
+            instance: None,
+            finished,
+        }
     }
 }
 
@@ -66,7 +82,13 @@ pub(crate) fn exit_status(error: &wasmtime::Error) -> Option<i32> {
 }
 
 /// Prepares a call: on `instance`, or on a new one. Nothing runs until the future is polled.
-pub fn call<B>(guest: &Guest, spec: Arc<InstanceSpec>, instance: Option<Instance>, secure: bool, request: http::Request<B>) -> (Call, Answer)
+pub fn call<B>(
+    guest: &Guest,
+    spec: Arc<InstanceSpec>,
+    instance: Option<Instance>,
+    secure: bool,
+    request: http::Request<B>,
+) -> (Call, Answer)
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -83,7 +105,10 @@ where
         .boxed_unsync()
     };
     let request = http::Request::from_parts(parts, body);
-    (run(guest.clone(), spec, instance, secure, request, sender), answer)
+    (
+        run(guest.clone(), spec, instance, secure, request, sender),
+        answer,
+    )
 }
 
 fn run(
@@ -100,18 +125,20 @@ fn run(
             None => match Instance::new(&guest, &spec).await {
                 Ok(instance) => instance,
                 Err(error) => {
-                    let finished = match exit_status(&error) {
-                        Some(status) => Finished::Exited(status),
-                        None => Finished::NotStarted(format!("{error:#}")),
+                    return CallEnd {
+                        instance: None,
+                        finished: Finished::without_instance(&error),
                     };
-                    return CallEnd { instance: None, finished };
                 }
             },
         };
         match handle(&mut instance, secure, request, sender).await {
             Ok(()) => {
                 instance.served += 1;
-                CallEnd { instance: Some(instance), finished: Finished::Returned }
+                CallEnd {
+                    instance: Some(instance),
+                    finished: Finished::Returned,
+                }
             }
             Err(error) => CallEnd::failed(&error),
         }
@@ -131,7 +158,11 @@ async fn handle(
     let mut view = instance.store.data_mut().http();
     let request = view.new_incoming_request(scheme, request)?;
     let outparam = view.new_response_outparam(sender)?;
-    instance.proxy.wasi_http_incoming_handler().call_handle(&mut instance.store, request, outparam).await
+    instance
+        .proxy
+        .wasi_http_incoming_handler()
+        .call_handle(&mut instance.store, request, outparam)
+        .await
 }
 
 /// The body of an answer: one buffer of known length where the guest had finished it, a stream otherwise.
@@ -147,30 +178,66 @@ impl AnswerBody {
         let mut context = Context::from_waker(Waker::noop());
         let first = match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => frame,
-            Poll::Ready(None) => return Self { first: None, rest: None },
-            Poll::Ready(Some(Ok(frame))) => return Self { first: Some(frame), rest: Some(body) },
-            Poll::Ready(Some(Err(error))) => return Self { first: None, rest: Some(failing(error)) },
-            Poll::Pending => return Self { first: None, rest: Some(body) },
+            Poll::Ready(None) => {
+                return Self {
+                    first: None,
+                    rest: None,
+                };
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                return Self {
+                    first: Some(frame),
+                    rest: Some(body),
+                };
+            }
+            Poll::Ready(Some(Err(error))) => {
+                return Self {
+                    first: None,
+                    rest: Some(failing(error)),
+                };
+            }
+            Poll::Pending => {
+                return Self {
+                    first: None,
+                    rest: Some(body),
+                };
+            }
         };
         if body.is_end_stream() {
-            return Self { first: Some(first), rest: None };
+            return Self {
+                first: Some(first),
+                rest: None,
+            };
         }
         match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Ready(None) => Self { first: Some(first), rest: None },
-            Poll::Pending => Self { first: Some(first), rest: Some(body) },
-            Poll::Ready(Some(second)) => Self { first: Some(first), rest: Some(preceded(second, body)) },
+            Poll::Ready(None) => Self {
+                first: Some(first),
+                rest: None,
+            },
+            Poll::Pending => Self {
+                first: Some(first),
+                rest: Some(body),
+            },
+            Poll::Ready(Some(second)) => Self {
+                first: Some(first),
+                rest: Some(preceded(second, body)),
+            },
         }
     }
 
     /// A body that is passed on as it comes.
     pub fn stream(body: WasiBody) -> Self {
-        Self { first: None, rest: Some(body) }
+        Self {
+            first: None,
+            rest: Some(body),
+        }
     }
 }
 
 fn failing(error: Error) -> WasiBody {
     let mut error = Some(error);
-    let frames = futures::stream::poll_fn(move |_| Poll::Ready(error.take().map(Err::<Frame<Bytes>, _>)));
+    let frames =
+        futures::stream::poll_fn(move |_| Poll::Ready(error.take().map(Err::<Frame<Bytes>, _>)));
     BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))
 }
 
@@ -187,7 +254,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
@@ -202,7 +272,11 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let first = self
+            .first
+            .as_ref()
+            .and_then(Frame::data_ref)
+            .map_or(0, |data| data.len() as u64);
         match &self.rest {
             None => SizeHint::with_exact(first),
             Some(rest) => {
@@ -220,6 +294,9 @@ impl Body for AnswerBody {
 
 impl fmt::Debug for AnswerBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AnswerBody").field("complete", &self.rest.is_none()).finish()
+        formatter
+            .debug_struct("AnswerBody")
+            .field("complete", &self.rest.is_none())
+            .finish()
     }
 }

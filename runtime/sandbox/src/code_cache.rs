@@ -23,7 +23,10 @@ use wasmtime::component::Component;
 #[non_exhaustive]
 pub enum CodeCacheError {
     /// It is larger than [`limits::COMPONENT_BYTES_MAX`].
-    #[error("the component has {bytes} bytes; at most {} are compiled", limits::COMPONENT_BYTES_MAX)]
+    #[error(
+        "the component has {bytes} bytes; at most {} are compiled",
+        limits::COMPONENT_BYTES_MAX
+    )]
     TooLarge {
         /// Its size.
         bytes: u64,
@@ -64,7 +67,10 @@ impl CodeCache {
 
     /// The per-function compile cache beside this one, tagged with the same key.
     pub fn compile_store(&self) -> CompileStoreOptions {
-        CompileStoreOptions { path: self.directory.join("functions"), key: self.key }
+        CompileStoreOptions {
+            path: self.directory.join("functions"),
+            key: self.key,
+        }
     }
 
     /// A digest keyed by this host's secret: names things that were made from secrets without revealing them.
@@ -79,7 +85,12 @@ impl CodeCache {
 
     /// The native form of a component: mapped from the cache, or compiled now. Blocks for seconds when it
     /// compiles, for milliseconds when it maps.
-    pub fn load(&self, engines: &Engines, kind: EngineKind, component: &[u8]) -> Result<Component, CodeCacheError> {
+    pub fn load(
+        &self,
+        engines: &Engines,
+        kind: EngineKind,
+        component: &[u8],
+    ) -> Result<Component, CodeCacheError> {
         let name = blake3::hash(component).to_hex().to_string();
         if let Some(component) = self.find(engines, kind, &name)? {
             return Ok(component);
@@ -88,7 +99,12 @@ impl CodeCache {
     }
 
     /// What was compiled earlier under `name`, if it is there and untouched.
-    pub fn find(&self, engines: &Engines, kind: EngineKind, name: &str) -> Result<Option<Component>, CodeCacheError> {
+    pub fn find(
+        &self,
+        engines: &Engines,
+        kind: EngineKind,
+        name: &str,
+    ) -> Result<Option<Component>, CodeCacheError> {
         let engine = engines.get(kind);
         let path = self.path(engine, kind, name);
         let tag = match fs::read(tag_path(&path)) {
@@ -99,7 +115,10 @@ impl CodeCache {
         match self.tag(&path, name) {
             Ok(expected) if tag == expected.as_bytes() => {}
             Ok(_) => {
-                warn!("compiled code {} was changed on disk; compiling again", path.display());
+                warn!(
+                    "compiled code {} was changed on disk; compiling again",
+                    path.display()
+                );
                 return Ok(None);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,22 +131,34 @@ impl CodeCache {
                 Ok(Some(component))
             }
             Err(error) => {
-                warn!("compiled code {} does not fit this engine; compiling again: {error:#}", path.display());
+                warn!(
+                    "compiled code {} does not fit this engine; compiling again: {error:#}",
+                    path.display()
+                );
                 Ok(None)
             }
         }
     }
 
     /// Compiles a component and keeps its native form under `name`.
-    pub fn compile(&self, engines: &Engines, kind: EngineKind, name: &str, component: &[u8]) -> Result<Component, CodeCacheError> {
+    pub fn compile(
+        &self,
+        engines: &Engines,
+        kind: EngineKind,
+        name: &str,
+        component: &[u8],
+    ) -> Result<Component, CodeCacheError> {
         let bytes = component.len() as u64;
         if bytes > limits::COMPONENT_BYTES_MAX {
             return Err(CodeCacheError::TooLarge { bytes });
         }
         let engine = engines.get(kind);
-        let native = engine.precompile_component(component).map_err(CodeCacheError::Compile)?;
+        let native = engine
+            .precompile_component(component)
+            .map_err(CodeCacheError::Compile)?;
         let path = self.path(engine, kind, name);
-        self.keep(&path, name, &native).map_err(|source| io_error(&path, source))?;
+        self.keep(&path, name, &native)
+            .map_err(|source| io_error(&path, source))?;
         map(engine, &path).map_err(CodeCacheError::Compile)
     }
 
@@ -135,7 +166,9 @@ impl CodeCache {
         let mut hasher = CompatibilityHasher(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let hash = hasher.0.finalize().to_hex();
-        self.directory.join(format!("{}-{}", kind.name(), &hash[..16])).join(format!("{name}.native"))
+        self.directory
+            .join(format!("{}-{}", kind.name(), &hash[..16]))
+            .join(format!("{name}.native"))
     }
 
     fn tag(&self, path: &Path, name: &str) -> io::Result<blake3::Hash> {
@@ -148,7 +181,10 @@ impl CodeCache {
     /// Writes code, then its tag, each by rename: a crash leaves either a whole pair or a file that no tag vouches for.
     fn keep(&self, path: &Path, name: &str, native: &[u8]) -> io::Result<()> {
         let directory = path.parent().unwrap_or(&self.directory);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
         self.make_room(native.len() as u64)?;
         write_whole(path, native)?;
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
@@ -163,12 +199,24 @@ impl CodeCache {
         let mut files = Vec::new();
         let mut total = bytes;
         for directory in fs::read_dir(&self.directory)?.flatten() {
-            let Ok(entries) = fs::read_dir(directory.path()) else { continue };
+            let Ok(entries) = fs::read_dir(directory.path()) else {
+                continue;
+            };
             for entry in entries.flatten() {
-                let Ok(metadata) = entry.metadata() else { continue };
+                let Ok(metadata) = entry.metadata() else {
+                    continue;
+                };
                 total += metadata.len();
-                if entry.path().extension().is_some_and(|extension| extension == "native") {
-                    files.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
+                if entry
+                    .path()
+                    .extension()
+                    .is_some_and(|extension| extension == "native")
+                {
+                    files.push((
+                        metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                        metadata.len(),
+                        entry.path(),
+                    ));
                 }
             }
         }
@@ -199,8 +247,16 @@ fn tag_path(path: &Path) -> PathBuf {
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         fs::remove_file(&temporary).ok();
     }
@@ -218,13 +274,18 @@ fn read_or_make_key(path: &Path) -> Result<[u8; 32], CodeCacheError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(io_error(path, source)),
     }
-    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).map_err(|source| io_error(path, source))?;
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut key))
+        .map_err(|source| io_error(path, source))?;
     write_whole(path, &key).map_err(|source| io_error(path, source))?;
     Ok(key)
 }
 
 fn io_error(path: &Path, source: io::Error) -> CodeCacheError {
-    CodeCacheError::Io { path: path.to_owned(), source }
+    CodeCacheError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Feeds wasmtime's compatibility hash into a digest that is stable between processes.
@@ -247,13 +308,23 @@ mod tests {
     use super::*;
     use crate::engine::EngineOptions;
 
-    const COMPONENT: &str = r#"(component (core module $m (func (export "f"))) (core instance (instantiate $m)))"#;
+    const COMPONENT: &str =
+        r#"(component (core module $m (func (export "f"))) (core instance (instantiate $m)))"#;
 
     fn cached() -> (tempfile::TempDir, Engines, CodeCache, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
-        let engines = Engines::new(&EngineOptions { instance_slots_max: 2, ..EngineOptions::default() }).unwrap();
+        let engines = Engines::new(&EngineOptions {
+            instance_slots_max: 2,
+            ..EngineOptions::default()
+        })
+        .unwrap();
         let cache = CodeCache::open(directory.path().join("native")).unwrap();
-        (directory, engines, cache, wat::parse_str(COMPONENT).unwrap())
+        (
+            directory,
+            engines,
+            cache,
+            wat::parse_str(COMPONENT).unwrap(),
+        )
     }
 
     fn only_file(cache: &CodeCache, extension: &str) -> PathBuf {
@@ -271,42 +342,74 @@ mod tests {
     fn a_component_is_compiled_once_and_then_found() {
         let (_directory, engines, cache, component) = cached();
         let name = blake3::hash(&component).to_hex().to_string();
-        assert!(cache.find(&engines, EngineKind::Sequential, &name).unwrap().is_none());
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
-        assert!(cache.find(&engines, EngineKind::Sequential, &name).unwrap().is_some());
-        assert!(cache.find(&engines, EngineKind::Concurrent, &name).unwrap().is_none());
+        assert!(
+            cache
+                .find(&engines, EngineKind::Sequential, &name)
+                .unwrap()
+                .is_none()
+        );
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
+        assert!(
+            cache
+                .find(&engines, EngineKind::Sequential, &name)
+                .unwrap()
+                .is_some()
+        );
+        assert!(
+            cache
+                .find(&engines, EngineKind::Concurrent, &name)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
     fn changed_code_is_never_mapped_but_compiled_again() {
         let (_directory, engines, cache, component) = cached();
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
         let path = only_file(&cache, "native");
         let good = fs::read(&path).unwrap();
         let mut bad = good.clone();
         bad[good.len() / 2] ^= 1;
         fs::write(&path, &bad).unwrap();
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
         assert_eq!(fs::read(&path).unwrap(), good);
     }
 
     #[test]
     fn code_with_a_tag_of_another_host_is_refused() {
         let (_directory, engines, cache, component) = cached();
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
         fs::write(cache.directory.join("key"), [7; 32]).unwrap();
         let stranger = CodeCache::open(&cache.directory).unwrap();
         let name = blake3::hash(&component).to_hex().to_string();
-        assert!(stranger.find(&engines, EngineKind::Sequential, &name).unwrap().is_none());
+        assert!(
+            stranger
+                .find(&engines, EngineKind::Sequential, &name)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
     fn a_truncated_file_is_compiled_again() {
         let (_directory, engines, cache, component) = cached();
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
         let path = only_file(&cache, "native");
         fs::write(&path, b"").unwrap();
-        cache.load(&engines, EngineKind::Sequential, &component).unwrap();
+        cache
+            .load(&engines, EngineKind::Sequential, &component)
+            .unwrap();
         assert!(fs::metadata(&path).unwrap().len() > 0);
     }
 }

@@ -18,7 +18,10 @@ pub enum CommandExit {
 }
 
 /// Runs a command from start to end. Dropping the future stops it.
-pub fn run_command(guest: &Guest, spec: Arc<InstanceSpec>) -> Pin<Box<dyn Future<Output = CommandExit> + Send>> {
+pub fn run_command(
+    guest: &Guest,
+    spec: Arc<InstanceSpec>,
+) -> Pin<Box<dyn Future<Output = CommandExit> + Send>> {
     let guest = guest.clone();
     Box::pin(async move {
         match run(&guest, &spec).await {
@@ -39,15 +42,21 @@ async fn run(guest: &Guest, spec: &InstanceSpec) -> wasmtime::Result<CommandExit
     let result = if let Some(pre) = guest.command() {
         let command = match pre.instantiate_async(&mut store).await {
             Ok(command) => command,
-            Err(error) if exit_status(&error).is_none() => return Ok(CommandExit::NotStarted(format!("{error:#}"))),
+            Err(error) if exit_status(&error).is_none() => {
+                return Ok(CommandExit::NotStarted(format!("{error:#}")));
+            }
             Err(error) => return Err(error),
         };
         command.wasi_cli_run().call_run(&mut store).await?
     } else if let Some(pre) = guest.command_concurrent() {
         let command = pre.instantiate_async(&mut store).await?;
-        store.run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await).await??
+        store
+            .run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await)
+            .await??
     } else {
-        return Ok(CommandExit::NotStarted("the guest does not export wasi:cli/run".into()));
+        return Ok(CommandExit::NotStarted(
+            "the guest does not export wasi:cli/run".into(),
+        ));
     };
     Ok(CommandExit::Status(i32::from(result.is_err())))
 }

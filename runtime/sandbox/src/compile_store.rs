@@ -26,7 +26,10 @@ pub struct CompileStoreOptions {
 
 impl std::fmt::Debug for CompileStoreOptions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("CompileStoreOptions").field("path", &self.path).finish_non_exhaustive()
+        formatter
+            .debug_struct("CompileStoreOptions")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +69,11 @@ impl CompileStore {
             newer: read_or_start(&options.path),
             older: Generation::read(&older_path(&options.path)).ok(),
         };
-        Self { options, bytes_max, generations: Mutex::new(generations) }
+        Self {
+            options,
+            bytes_max,
+            generations: Mutex::new(generations),
+        }
     }
 
     fn tag(&self, id: &Id, value: &[u8]) -> Id {
@@ -78,8 +85,15 @@ impl CompileStore {
 
     fn append(&self, id: Id, value: &[u8]) -> io::Result<()> {
         let tag = self.tag(&id, value);
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if generations.newer.as_ref().is_some_and(|newer| newer.length > self.bytes_max / 2) {
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if generations
+            .newer
+            .as_ref()
+            .is_some_and(|newer| newer.length > self.bytes_max / 2)
+        {
             fs::rename(&self.options.path, older_path(&self.options.path))?;
             generations.older = generations.newer.take();
         }
@@ -97,8 +111,14 @@ impl CacheStore for CompileStore {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         let id = *blake3::hash(key).as_bytes();
         let (tag, value) = {
-            let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-            [&generations.newer, &generations.older].into_iter().flatten().find_map(|generation| generation.get(&id))?
+            let generations = self
+                .generations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            [&generations.newer, &generations.older]
+                .into_iter()
+                .flatten()
+                .find_map(|generation| generation.get(&id))?
         };
         (self.tag(&id, &value) == tag).then_some(Cow::Owned(value))
     }
@@ -110,8 +130,18 @@ impl CacheStore for CompileStore {
 
 impl Generation {
     fn start(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Self { file, length: 0, index: HashMap::new() })
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self {
+            file,
+            length: 0,
+            index: HashMap::new(),
+        })
     }
 
     /// Reads the index of a file, up to the first entry that is not whole.
@@ -132,7 +162,11 @@ impl Generation {
             reader.seek_relative(i64::from(value_length))?;
             length = end;
         }
-        Ok(Self { file, length, index })
+        Ok(Self {
+            file,
+            length,
+            index,
+        })
     }
 
     fn append(&mut self, id: Id, tag: &Id, value: &[u8]) -> io::Result<()> {
@@ -175,7 +209,10 @@ fn read_or_start(path: &Path) -> Option<Generation> {
         Ok(generation) => Some(generation),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            warn!("compile cache {} is not readable and starts empty: {error}", path.display());
+            warn!(
+                "compile cache {} is not readable and starts empty: {error}",
+                path.display()
+            );
             None
         }
     }
@@ -190,7 +227,10 @@ mod tests {
     use super::*;
 
     fn options(directory: &tempfile::TempDir) -> CompileStoreOptions {
-        CompileStoreOptions { path: directory.path().join("functions"), key: [1; 32] }
+        CompileStoreOptions {
+            path: directory.path().join("functions"),
+            key: [1; 32],
+        }
     }
 
     #[test]
@@ -233,7 +273,10 @@ mod tests {
         for n in 0..200_u32 {
             assert!(store.insert(&n.to_le_bytes(), vec![0; 1000]));
         }
-        let total: u64 = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        let total: u64 = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
         assert!(total <= bound + 2 * 1100, "{total} bytes");
         assert!(store.get(&199_u32.to_le_bytes()).is_some());
         assert!(store.get(&0_u32.to_le_bytes()).is_none());

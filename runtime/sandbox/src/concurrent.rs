@@ -21,8 +21,8 @@ use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration,
-    WorkerState, WorkerStatus,
+    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
+    WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView};
 
@@ -45,7 +45,10 @@ pub struct ConcurrentSpec {
 
 impl fmt::Debug for ConcurrentSpec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ConcurrentSpec").field("requests_at_once_max", &self.requests_at_once_max).finish_non_exhaustive()
+        formatter
+            .debug_struct("ConcurrentSpec")
+            .field("requests_at_once_max", &self.requests_at_once_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,18 +76,26 @@ pub struct ConcurrentService {
 
 impl fmt::Debug for ConcurrentService {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ConcurrentService").finish_non_exhaustive()
+        formatter
+            .debug_struct("ConcurrentService")
+            .finish_non_exhaustive()
     }
 }
 
 impl ConcurrentService {
     /// A service without instances; the first request makes one.
     pub fn new(guest: Guest, spec: ConcurrentSpec, threads: GuestThreads) -> Self {
-        Self { handler: ProxyHandler::new(State { guest, spec }), threads }
+        Self {
+            handler: ProxyHandler::new(State { guest, spec }),
+            threads,
+        }
     }
 
     /// Answers a request on the guest threads.
-    pub fn handle<B>(&self, request: http::Request<B>) -> Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ConcurrentError>> + Send>>
+    pub fn handle<B>(
+        &self,
+        request: http::Request<B>,
+    ) -> Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ConcurrentError>> + Send>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -101,7 +112,9 @@ impl ConcurrentService {
         let threads = self.threads.clone();
         Box::pin(async move {
             // The handler spawns its workers where it is polled: under the guest threads' context.
-            let polled = std::future::poll_fn(move |context| threads.within(|| answer.as_mut().poll(context)));
+            let polled = std::future::poll_fn(move |context| {
+                threads.within(|| answer.as_mut().poll(context))
+            });
             polled.await.map_err(|error| classify(&error))
         })
     }
@@ -139,7 +152,9 @@ impl HandlerState for State {
                 idle_timeout: self.spec.idle_timeout,
                 timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             },
-            state: Worker { spec: self.spec.clone() },
+            state: Worker {
+                spec: self.spec.clone(),
+            },
         })
     }
 }
@@ -190,7 +205,12 @@ struct Expiration {
 }
 
 impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
         let allowed = match status {
             WorkerStatus::Idle => self.idle_timeout,
             WorkerStatus::Requests => self.request_timeout + crate::limits::ORPHAN_GRACE,

@@ -17,7 +17,10 @@ pub struct EgressPolicy {
 impl EgressPolicy {
     /// No connection may be made.
     pub fn closed() -> Self {
-        Self { allowed: Vec::new(), closed: true }
+        Self {
+            allowed: Vec::new(),
+            closed: true,
+        }
     }
 
     /// Whether a connection to this address may be made.
@@ -26,7 +29,9 @@ impl EgressPolicy {
             return false;
         }
         let canonical = SocketAddr::new(canonical(address.ip()), address.port());
-        self.allowed.contains(&canonical) || self.allowed.contains(&address) || is_public(canonical.ip())
+        self.allowed.contains(&canonical)
+            || self.allowed.contains(&address)
+            || is_public(canonical.ip())
     }
 }
 
@@ -101,9 +106,22 @@ mod tests {
             assert!(permits(open), "{open}");
         }
         for shut in [
-            "127.0.0.1:80", "10.1.2.3:80", "172.16.0.1:80", "172.31.255.255:80", "192.168.1.1:80", "169.254.169.254:80",
-            "100.64.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80", "[::1]:80", "[::]:80", "[fe80::1]:80",
-            "[fd00:ec2::254]:80", "[ff02::1]:80", "[2001:db8::1]:80",
+            "127.0.0.1:80",
+            "10.1.2.3:80",
+            "172.16.0.1:80",
+            "172.31.255.255:80",
+            "192.168.1.1:80",
+            "169.254.169.254:80",
+            "100.64.0.1:80",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+            "[::1]:80",
+            "[::]:80",
+            "[fe80::1]:80",
+            "[fd00:ec2::254]:80",
+            "[ff02::1]:80",
+            "[2001:db8::1]:80",
         ] {
             assert!(!permits(shut), "{shut}");
         }
@@ -111,14 +129,22 @@ mod tests {
 
     #[test]
     fn a_private_address_in_ipv6_clothes_is_refused() {
-        for shut in ["[::ffff:127.0.0.1]:80", "[64:ff9b::a00:1]:80", "[2002:7f00:1::]:80", "[::7f00:1]:80"] {
+        for shut in [
+            "[::ffff:127.0.0.1]:80",
+            "[64:ff9b::a00:1]:80",
+            "[2002:7f00:1::]:80",
+            "[::7f00:1]:80",
+        ] {
             assert!(!permits(shut), "{shut}");
         }
     }
 
     #[test]
     fn an_allowed_address_is_open_on_its_port_only() {
-        let policy = EgressPolicy { allowed: vec!["127.0.0.1:5432".parse().unwrap()], closed: false };
+        let policy = EgressPolicy {
+            allowed: vec!["127.0.0.1:5432".parse().unwrap()],
+            closed: false,
+        };
         assert!(policy.permits("127.0.0.1:5432".parse().unwrap()));
         assert!(policy.permits("[::ffff:127.0.0.1]:5432".parse().unwrap()));
         assert!(!policy.permits("127.0.0.1:5433".parse().unwrap()));

@@ -5,7 +5,9 @@ use crate::limits;
 use std::sync::Arc;
 use std::thread;
 use tracing::warn;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+};
 
 /// Which of the two engines a component runs on.
 ///
@@ -67,7 +69,10 @@ impl Engines {
     /// Where the address space is too short for the pool the engine allocates on demand instead: slower
     /// starts, same behaviour.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
-        let store = options.compile_store.as_ref().map(|store| Arc::new(CompileStore::open(store.clone())));
+        let store = options
+            .compile_store
+            .as_ref()
+            .map(|store| Arc::new(CompileStore::open(store.clone())));
         let engines = Self {
             sequential: engine(EngineKind::Sequential, options, store.clone())?,
             concurrent: engine(EngineKind::Concurrent, options, store)?,
@@ -108,7 +113,11 @@ impl Engines {
     }
 }
 
-fn engine(kind: EngineKind, options: &EngineOptions, store: Option<Arc<CompileStore>>) -> wasmtime::Result<Engine> {
+fn engine(
+    kind: EngineKind,
+    options: &EngineOptions,
+    store: Option<Arc<CompileStore>>,
+) -> wasmtime::Result<Engine> {
     let pooled = config(kind, options, store.clone(), Some(pool(options)))?;
     match Engine::new(&pooled) {
         Ok(engine) => Ok(engine),
@@ -207,15 +216,29 @@ mod tests {
 
     #[test]
     fn the_two_engines_do_not_share_native_code() {
-        let engines = Engines::new(&EngineOptions { instance_slots_max: 4, ..EngineOptions::default() }).unwrap();
-        let sequential = engines.get(EngineKind::Sequential).precompile_component(b"(component)").unwrap();
-        let concurrent = engines.get(EngineKind::Concurrent).precompile_component(b"(component)").unwrap();
+        let engines = Engines::new(&EngineOptions {
+            instance_slots_max: 4,
+            ..EngineOptions::default()
+        })
+        .unwrap();
+        let component = wat::parse_str("(component)").unwrap();
+        let sequential = engines
+            .get(EngineKind::Sequential)
+            .precompile_component(&component)
+            .unwrap();
+        let concurrent = engines
+            .get(EngineKind::Concurrent)
+            .precompile_component(&component)
+            .unwrap();
         assert_ne!(sequential, concurrent);
     }
 
     #[test]
     fn too_many_slots_for_the_address_space_fall_back_to_on_demand() {
-        let options = EngineOptions { instance_slots_max: 1_000_000, ..EngineOptions::default() };
+        let options = EngineOptions {
+            instance_slots_max: 1_000_000,
+            ..EngineOptions::default()
+        };
         assert!(Engines::new(&options).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! A component linked against the host: what can be instantiated in microseconds.
 
+use crate::call::Finished;
 use crate::engine::{EngineKind, Engines};
 use crate::host::Host;
 use crate::instance::{Instance, InstanceSpec};
@@ -61,14 +62,23 @@ impl Guest {
     ///
     /// # Errors
     /// [`GuestError`] when an import or the wanted export is missing.
-    pub fn link(engines: &Engines, kind: EngineKind, component: Component, handler: Handler) -> Result<Self, GuestError> {
+    pub fn link(
+        engines: &Engines,
+        kind: EngineKind,
+        component: Component,
+        handler: Handler,
+    ) -> Result<Self, GuestError> {
         let engine = engines.get(kind).clone();
         let linker = linker(&engine, kind).map_err(GuestError::Link)?;
-        let pre = linker.instantiate_pre(&component).map_err(GuestError::Link)?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(GuestError::Link)?;
         let pre = exports(pre, kind, handler)?;
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { inner: Arc::new(Inner { id, engine, pre }) })
+        Ok(Self {
+            inner: Arc::new(Inner { id, engine, pre }),
+        })
     }
 
     /// A number that no other guest of this process has.
@@ -77,9 +87,19 @@ impl Guest {
     }
 
     /// Makes an instance of a 0.2 handler.
-    pub fn instantiate(&self, spec: Arc<InstanceSpec>) -> Pin<Box<dyn Future<Output = wasmtime::Result<Instance>> + Send>> {
+    ///
+    /// # Errors
+    /// [`Finished::Exited`] when its start ended the process, [`Finished::NotStarted`] otherwise.
+    pub fn instantiate(
+        &self,
+        spec: Arc<InstanceSpec>,
+    ) -> Pin<Box<dyn Future<Output = Result<Instance, Finished>> + Send>> {
         let guest = self.clone();
-        Box::pin(async move { Instance::new(&guest, &spec).await })
+        Box::pin(async move {
+            Instance::new(&guest, &spec)
+                .await
+                .map_err(|error| Finished::without_instance(&error))
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -89,14 +109,18 @@ impl Guest {
     pub(crate) fn proxy(&self) -> wasmtime::Result<&ProxyPre<Host>> {
         match &self.inner.pre {
             Pre::Http(pre) => Ok(pre),
-            _ => Err(wasmtime::format_err!("the guest is not a wasi:http 0.2 handler")),
+            _ => Err(wasmtime::format_err!(
+                "the guest is not a wasi:http 0.2 handler"
+            )),
         }
     }
 
     pub(crate) fn service(&self) -> wasmtime::Result<&ServicePre<Host>> {
         match &self.inner.pre {
             Pre::HttpConcurrent(pre) => Ok(pre),
-            _ => Err(wasmtime::format_err!("the guest is not a wasi:http 0.3 handler")),
+            _ => Err(wasmtime::format_err!(
+                "the guest is not a wasi:http 0.3 handler"
+            )),
         }
     }
 
@@ -107,7 +131,9 @@ impl Guest {
         }
     }
 
-    pub(crate) fn command_concurrent(&self) -> Option<&wasmtime_wasi::p3::bindings::CommandPre<Host>> {
+    pub(crate) fn command_concurrent(
+        &self,
+    ) -> Option<&wasmtime_wasi::p3::bindings::CommandPre<Host>> {
         match &self.inner.pre {
             Pre::CommandConcurrent(pre) => Some(pre),
             _ => None,
@@ -117,7 +143,10 @@ impl Guest {
 
 impl fmt::Debug for Guest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Guest").field("id", &self.inner.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Guest")
+            .field("id", &self.inner.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,9 +161,11 @@ fn exports(pre: InstancePre<Host>, kind: EngineKind, handler: Handler) -> Result
         (Handler::Command, EngineKind::Sequential) => CommandPre::new(pre)
             .map(Pre::Command)
             .map_err(|error| GuestError::Export("wasi:cli/run@0.2", error)),
-        (Handler::Command, EngineKind::Concurrent) => wasmtime_wasi::p3::bindings::CommandPre::new(pre)
-            .map(Pre::CommandConcurrent)
-            .map_err(|error| GuestError::Export("wasi:cli/run@0.3", error)),
+        (Handler::Command, EngineKind::Concurrent) => {
+            wasmtime_wasi::p3::bindings::CommandPre::new(pre)
+                .map(Pre::CommandConcurrent)
+                .map_err(|error| GuestError::Export("wasi:cli/run@0.3", error))
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks, WasiHttpView,
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
+    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
 /// Any error of a body that comes from outside.
@@ -37,7 +37,10 @@ impl Host {
             table,
             wasi: wasi_context(spec)?,
             http,
-            hooks: Hooks { outbound: spec.outbound.clone(), forbidden: forbidden_headers() },
+            hooks: Hooks {
+                outbound: spec.outbound.clone(),
+                forbidden: forbidden_headers(),
+            },
             memory: MemoryShare::new(spec.memory.clone()),
         })
     }
@@ -50,7 +53,9 @@ fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtx> {
             builder.inherit_stdio();
         }
         Stdio::Lines(sink) => {
-            builder.stdout(LineStream::new(sink.clone())).stderr(LineStream::new(sink.clone()));
+            builder
+                .stdout(LineStream::new(sink.clone()))
+                .stderr(LineStream::new(sink.clone()));
         }
     }
     for (name, value) in &spec.environment {
@@ -60,8 +65,17 @@ fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtx> {
     if let Some(first) = spec.mounts.first() {
         builder.initial_cwd(&first.guest);
     }
-    for Mount { host, guest, writable } in &spec.mounts {
-        let permissions = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+    for Mount {
+        host,
+        guest,
+        writable,
+    } in &spec.mounts
+    {
+        let permissions = if *writable {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
+        };
         builder.preopened_dir(host, guest, permissions)?;
     }
     builder.max_random_size(limits::RANDOM_BYTES_MAX);
@@ -84,13 +98,20 @@ fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtx> {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.hooks,
+        }
     }
 }
 
@@ -102,13 +123,18 @@ pub(crate) struct Hooks {
 /// One filter for all stores: the default makes a new allocation at every call.
 fn forbidden_headers() -> ForbiddenHeaderFilter {
     static FILTER: std::sync::OnceLock<ForbiddenHeaderFilter> = std::sync::OnceLock::new();
-    FILTER.get_or_init(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name))).clone()
+    FILTER
+        .get_or_init(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)))
+        .clone()
 }
 
 type SendFuture = Box<
     dyn Future<
             Output = Result<
-                (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
+                (
+                    http::Response<WasiBody>,
+                    Box<dyn Future<Output = Result<(), Error>> + Send>,
+                ),
                 Error,
             >,
         > + Send,
@@ -136,7 +162,10 @@ impl WasiHttpHooks for Hooks {
         let outbound = self.outbound.clone();
         Box::new(async move {
             let response = outbound.send(request, options).await?;
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Box<dyn Future<Output = _> + Send>))
+            Ok((
+                response,
+                Box::new(std::future::ready(Ok(()))) as Box<dyn Future<Output = _> + Send>,
+            ))
         })
     }
 }

@@ -80,12 +80,22 @@ impl Instance {
     pub(crate) async fn new(guest: &Guest, spec: &InstanceSpec) -> wasmtime::Result<Self> {
         let mut store = spec.store(guest.engine())?;
         let proxy = guest.proxy()?.instantiate_async(&mut store).await?;
-        Ok(Self { store, proxy, served: 0, created: Instant::now(), guest_id: guest.id() })
+        Ok(Self {
+            store,
+            proxy,
+            served: 0,
+            created: Instant::now(),
+            guest_id: guest.id(),
+        })
     }
 }
 
 impl fmt::Debug for Instance {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Instance").field("served", &self.served).field("guest_id", &self.guest_id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Instance")
+            .field("served", &self.served)
+            .field("guest_id", &self.guest_id)
+            .finish_non_exhaustive()
     }
 }

@@ -26,8 +26,8 @@ mod stdio;
 
 pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, call};
 pub use code_cache::{CodeCache, CodeCacheError};
-pub use compile_store::CompileStoreOptions;
 pub use command::{CommandExit, run_command};
+pub use compile_store::CompileStoreOptions;
 pub use concurrent::{ConcurrentError, ConcurrentService, ConcurrentSpec};
 pub use egress::EgressPolicy;
 pub use engine::{EngineKind, EngineOptions, Engines};
@@ -38,3 +38,4 @@ pub use memory::MemoryAccount;
 pub use scheduling::{GuestThreads, InlinePoll, poll_inline};
 pub use snapshot::{SnapshotError, snapshot};
 pub use stdio::{LineSink, Stdio};
+pub use wasmtime_wasi_http::WasiBody as Body;

@@ -15,7 +15,11 @@ pub struct MemoryAccount {
 impl MemoryAccount {
     /// An empty account with a bound of `limit` bytes.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), limit, refused: AtomicU64::new(0) })
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            limit,
+            refused: AtomicU64::new(0),
+        })
     }
 
     /// Bytes of linear memory in use now.
@@ -34,9 +38,11 @@ impl MemoryAccount {
     }
 
     fn take(&self, bytes: u64) -> bool {
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|sum| *sum <= self.limit)
-        });
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= self.limit)
+            });
         if taken.is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -68,7 +74,12 @@ impl Drop for MemoryShare {
 }
 
 impl ResourceLimiter for MemoryShare {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -81,7 +92,12 @@ impl ResourceLimiter for MemoryShare {
         }
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= crate::limits::TABLE_ELEMENTS_MAX)
     }
 

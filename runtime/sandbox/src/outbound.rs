@@ -29,7 +29,10 @@ type HttpClient = Client<HttpsConnector<Dialer>, WasiBody>;
 
 impl Outbound {
     pub(crate) fn new(policy: EgressPolicy) -> Self {
-        Self { policy: Arc::new(policy), client: OnceLock::new() }
+        Self {
+            policy: Arc::new(policy),
+            client: OnceLock::new(),
+        }
     }
 
     pub(crate) fn policy(&self) -> &Arc<EgressPolicy> {
@@ -42,7 +45,9 @@ impl Outbound {
                 .with_webpki_roots()
                 .https_or_http()
                 .enable_http1()
-                .wrap_connector(Dialer { policy: self.policy.clone() });
+                .wrap_connector(Dialer {
+                    policy: self.policy.clone(),
+                });
             Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(Duration::from_secs(30))
                 .pool_max_idle_per_host(16)
@@ -59,7 +64,9 @@ impl Outbound {
         if self.policy.closed {
             return Err(Error::HttpRequestDenied);
         }
-        let limit = options.and_then(|options| options.first_byte_timeout).unwrap_or(OUTBOUND_FIRST_BYTE_TIMEOUT);
+        let limit = options
+            .and_then(|options| options.first_byte_timeout)
+            .unwrap_or(OUTBOUND_FIRST_BYTE_TIMEOUT);
         let answer = tokio::time::timeout(limit, self.client().request(request))
             .await
             .map_err(|_| Error::ConnectionReadTimeout)?
@@ -82,7 +89,10 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
             return match io.kind() {
                 io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
                 io::ErrorKind::TimedOut => Error::ConnectionTimeout,
-                io::ErrorKind::NotFound => Error::DnsError { rcode: None, info_code: None },
+                io::ErrorKind::NotFound => Error::DnsError {
+                    rcode: None,
+                    info_code: None,
+                },
                 io::ErrorKind::InvalidData => Error::TlsCertificateError,
                 _ => Error::Connect(io::Error::new(io.kind(), io.to_string())),
             };
@@ -98,7 +108,11 @@ struct Refused(String);
 
 impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "outbound connection to {} refused by policy", self.0)
+        write!(
+            formatter,
+            "outbound connection to {} refused by policy",
+            self.0
+        )
     }
 }
 
@@ -132,8 +146,16 @@ impl tower_service::Service<http::Uri> for Dialer {
 }
 
 async fn dial(policy: &EgressPolicy, uri: &http::Uri) -> io::Result<TcpStream> {
-    let host = uri.host().ok_or(io::ErrorKind::InvalidInput)?.trim_start_matches('[').trim_end_matches(']');
-    let default_port = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 };
+    let host = uri
+        .host()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let default_port = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
     let port = uri.port_u16().unwrap_or(default_port);
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     let addresses: Vec<_> = tokio::net::lookup_host((host, port))

@@ -11,8 +11,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
-use tokio::sync::oneshot;
 use wasmtime::{Store, UpdateDeadline};
 
 thread_local! {
@@ -40,7 +38,11 @@ impl Future for PendingOnce {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+        if std::mem::replace(&mut self.0, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -97,11 +99,17 @@ impl GuestThreads {
             .global_queue_interval(1)
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Arc::new(Runtime(Some(runtime))) })
+        Ok(Self {
+            runtime: Arc::new(Runtime(Some(runtime))),
+        })
     }
 
     fn handle(&self) -> &tokio::runtime::Handle {
-        self.runtime.0.as_ref().expect("the runtime is taken only when the last owner drops it").handle()
+        self.runtime
+            .0
+            .as_ref()
+            .expect("the runtime is taken only when the last owner drops it")
+            .handle()
     }
 
     /// Runs a closure in these threads' context, so that what it spawns is spawned here.
@@ -128,23 +136,20 @@ impl GuestThreads {
         self.handle().spawn_blocking(work)
     }
 
-    /// Finishes a call here, whoever started it. `deadline` may arrive later: once it is known and has passed,
-    /// the call is dropped whole (its fibre unwound, its store with it) and the end is [`CallEnd::cut_off`].
-    pub fn finish(&self, call: Call, deadline: oneshot::Receiver<Instant>, done: impl FnOnce(CallEnd) + Send + 'static) {
+    /// Finishes a call here, whoever started it. When `cut_off` resolves first, the call is dropped whole (its
+    /// fibre unwound, its store with it) and the end is [`CallEnd::cut_off`].
+    pub fn finish(
+        &self,
+        call: Call,
+        cut_off: impl Future<Output = ()> + Send + 'static,
+        done: impl FnOnce(CallEnd) + Send + 'static,
+    ) {
         self.handle().spawn(async move {
             let end = tokio::select! {
                 end = call => end,
-                () = expired(deadline) => CallEnd::cut_off(),
+                () = cut_off => CallEnd::cut_off(),
             };
             done(end);
         });
-    }
-}
-
-/// Resolves when a deadline was set and has passed; never when the sender is gone without one.
-async fn expired(deadline: oneshot::Receiver<Instant>) {
-    match deadline.await {
-        Ok(at) => tokio::time::sleep_until(at.into()).await,
-        Err(_) => std::future::pending().await,
     }
 }

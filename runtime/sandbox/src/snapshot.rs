@@ -1,10 +1,10 @@
 //! Boots a component once and writes its heap back as a new component.
 
+use crate::code_cache::{CodeCache, CodeCacheError};
 use crate::engine::{EngineKind, Engines};
 use crate::guest::linker;
 use crate::instance::InstanceSpec;
 use crate::limits;
-use crate::code_cache::{CodeCache, CodeCacheError};
 use std::sync::Arc;
 use thiserror::Error;
 use wasmtime::component::{ComponentExportIndex, Val};
@@ -35,21 +35,37 @@ pub enum SnapshotError {
 ///
 /// `spec` must have no network: a socket does not survive into another instance. The component is compiled
 /// through `cache`, so that all apps of one base compile its instrumented form once.
-pub async fn snapshot(engines: &Engines, cache: &CodeCache, component: &[u8], spec: Arc<InstanceSpec>) -> Result<Vec<u8>, SnapshotError> {
+pub async fn snapshot(
+    engines: &Engines,
+    cache: &CodeCache,
+    component: &[u8],
+    spec: Arc<InstanceSpec>,
+) -> Result<Vec<u8>, SnapshotError> {
     let mut wizer = Wizer::new();
     wizer.init_func("boot()").keep_init_func(true);
-    let (context, instrumented) = wizer.instrument_component(component).map_err(SnapshotError::Failed)?;
+    let (context, instrumented) = wizer
+        .instrument_component(component)
+        .map_err(SnapshotError::Failed)?;
     let engine = engines.get(EngineKind::Sequential);
     let compiled = cache.load(engines, EngineKind::Sequential, &instrumented)?;
     drop(instrumented);
     let work = async {
         let mut store = spec.store(engine).map_err(SnapshotError::Failed)?;
         let linker = linker(engine, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
-        let index: ComponentExportIndex = compiled.get_export_index(None, "boot").ok_or(SnapshotError::NoBoot)?;
-        let instance = linker.instantiate_async(&mut store, &compiled).await.map_err(SnapshotError::Failed)?;
-        let boot = instance.get_func(&mut store, index).ok_or(SnapshotError::NoBoot)?;
+        let index: ComponentExportIndex = compiled
+            .get_export_index(None, "boot")
+            .ok_or(SnapshotError::NoBoot)?;
+        let instance = linker
+            .instantiate_async(&mut store, &compiled)
+            .await
+            .map_err(SnapshotError::Failed)?;
+        let boot = instance
+            .get_func(&mut store, index)
+            .ok_or(SnapshotError::NoBoot)?;
         let mut results = vec![Val::Bool(false); boot.ty(&store).results().len()];
-        boot.call_async(&mut store, &[], &mut results).await.map_err(SnapshotError::Failed)?;
+        boot.call_async(&mut store, &[], &mut results)
+            .await
+            .map_err(SnapshotError::Failed)?;
         if let Some(Val::Result(Err(text))) = results.first() {
             return Err(SnapshotError::Boot(match text.as_deref() {
                 Some(Val::String(text)) => text.clone(),
@@ -57,9 +73,17 @@ pub async fn snapshot(engines: &Engines, cache: &CodeCache, component: &[u8], sp
             }));
         }
         wizer
-            .snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance })
+            .snapshot_component(
+                &context,
+                &mut WasmtimeWizerComponent {
+                    store: &mut store,
+                    instance,
+                },
+            )
             .await
             .map_err(SnapshotError::Failed)
     };
-    tokio::time::timeout(limits::BOOT_TIMEOUT, work).await.map_err(|_| SnapshotError::Timeout)?
+    tokio::time::timeout(limits::BOOT_TIMEOUT, work)
+        .await
+        .map_err(|_| SnapshotError::Timeout)?
 }

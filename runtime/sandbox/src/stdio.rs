@@ -48,7 +48,12 @@ struct Shared {
 
 impl LineStream {
     pub(crate) fn new(sink: Arc<dyn LineSink>) -> Self {
-        Self { shared: Arc::new(Shared { sink, partial: Mutex::new(Vec::new()) }) }
+        Self {
+            shared: Arc::new(Shared {
+                sink,
+                partial: Mutex::new(Vec::new()),
+            }),
+        }
     }
 }
 
@@ -78,14 +83,19 @@ impl Shared {
         if partial.last() == Some(&b'\r') {
             partial.pop();
         }
-        self.sink.line(String::from_utf8_lossy(partial).into_owned());
+        self.sink
+            .line(String::from_utf8_lossy(partial).into_owned());
         partial.clear();
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut partial = std::mem::take(self.partial.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut partial = std::mem::take(
+            self.partial
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         if !partial.is_empty() {
             self.emit(&mut partial);
         }
@@ -109,7 +119,11 @@ impl StdoutStream for LineStream {
 }
 
 impl AsyncWrite for LineStream {
-    fn poll_write(self: Pin<&mut Self>, _context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.shared.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -169,7 +183,10 @@ mod tests {
 
     #[test]
     fn writes_are_joined_into_lines_and_the_last_is_kept() {
-        assert_eq!(lines_of(&[b"one\ntw", b"o\r\n\nthree"]), ["one", "two", "", "three"]);
+        assert_eq!(
+            lines_of(&[b"one\ntw", b"o\r\n\nthree"]),
+            ["one", "two", "", "three"]
+        );
     }
 
     #[test]
@@ -178,6 +195,9 @@ mod tests {
         assert_eq!(lines_of(&[&whole, b"\n"]).len(), 1);
         let longer = vec![b'x'; LOG_LINE_BYTES_MAX + 1];
         let cut = lines_of(&[&longer, b"\n"]);
-        assert_eq!(cut.iter().map(String::len).collect::<Vec<_>>(), [LOG_LINE_BYTES_MAX, 1]);
+        assert_eq!(
+            cut.iter().map(String::len).collect::<Vec<_>>(),
+            [LOG_LINE_BYTES_MAX, 1]
+        );
     }
 }

@@ -1,0 +1,360 @@
+//! A dyno: a name, a quota and a state machine around instances of one process type.
+//!
+//! A supervisor task owns the states; a `Life` is the dyno between a start and a crash, and is what requests
+//! find. What one life leaves running (responses that still stream) keeps its own life alive, so a crash never
+//! takes another client's response with it.
+
+mod life;
+mod request;
+mod response;
+mod supervisor;
+
+use crate::body::{BoxError, RequestBody, ResponseBody};
+use crate::error::CallError;
+use crate::limits::QUEUE_PER_DYNO_MAX;
+use crate::log::{LogLine, LogSink, LogSource, NoLog};
+use crate::process::Process;
+use crate::runtime::Runtime;
+use crate::size::DynoSize;
+use crate::state::DynoState;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
+use life::Life;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+
+/// How a dyno is started.
+#[derive(Clone)]
+pub struct DynoOptions {
+    /// Its name, `web.1`, which the guest sees as `DYNO` and every log line carries.
+    pub name: String,
+    /// What it may use.
+    pub size: DynoSize,
+    /// Where its lines go.
+    pub log: Arc<dyn LogSink>,
+    /// Instead of the process type's own command, once: a one-off dyno, which is not restarted.
+    pub command: Option<Vec<String>>,
+    /// Variables of this dyno alone; they win over config vars.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl DynoOptions {
+    /// A dyno of the smallest size, without a log.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            size: DynoSize::default(),
+            log: Arc::new(NoLog),
+            command: None,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for DynoOptions {
+    /// Without the environment: it may hold secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("DynoOptions")
+            .field("name", &self.name)
+            .field("size", &self.size)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a one-off dyno ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// The guest ended by itself.
+    Exited(i32),
+    /// The guest trapped, for this reason.
+    Trapped(String),
+    /// The guest could not be started, for this reason.
+    NotStarted(String),
+    /// It was stopped from outside.
+    Stopped,
+}
+
+impl ExitStatus {
+    /// The status a shell would show.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Exited(status) => *status,
+            Self::Trapped(_) => 134,
+            Self::NotStarted(_) => 126,
+            Self::Stopped => 143,
+        }
+    }
+}
+
+/// A running dyno. Clones are the same dyno; it is stopped when the last one is dropped.
+#[derive(Clone)]
+pub struct Dyno {
+    owner: Arc<Owner>,
+}
+
+/// Stops the dyno with its last handle; the supervisor and running requests hold only the inside.
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stopping.send_replace(Some(Duration::ZERO));
+    }
+}
+
+struct Shared {
+    runtime: Runtime,
+    process: Process,
+    options: DynoOptions,
+    state: watch::Sender<DynoState>,
+    since: Mutex<SystemTime>,
+    life: ArcSwapOption<Life>,
+    queued: AtomicUsize,
+    in_flight: AtomicUsize,
+    drained: Notify,
+    stopping: watch::Sender<Option<Duration>>,
+    exit: watch::Sender<Option<ExitStatus>>,
+}
+
+impl Dyno {
+    /// Starts a dyno and returns at once, in state [`DynoState::Starting`]. It restarts itself when it crashes.
+    pub fn start(runtime: &Runtime, process: &Process, options: DynoOptions) -> Self {
+        let shared = Arc::new(Shared {
+            runtime: runtime.clone(),
+            process: process.clone(),
+            options,
+            state: watch::Sender::new(DynoState::Starting),
+            since: Mutex::new(SystemTime::now()),
+            life: ArcSwapOption::empty(),
+            queued: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            drained: Notify::new(),
+            stopping: watch::Sender::new(None),
+            exit: watch::Sender::new(None),
+        });
+        runtime
+            .threads()
+            .spawn(supervisor::supervise(shared.clone()));
+        Self {
+            owner: Arc::new(Owner { shared }),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
+    /// Its name: `web.1`.
+    pub fn name(&self) -> &str {
+        &self.shared().options.name
+    }
+
+    /// What it may use.
+    pub fn size(&self) -> DynoSize {
+        self.shared().options.size
+    }
+
+    /// The process type it runs.
+    pub fn process(&self) -> &Process {
+        &self.shared().process
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> DynoState {
+        *self.shared().state.borrow()
+    }
+
+    /// Tells of every change of state.
+    pub fn watch(&self) -> watch::Receiver<DynoState> {
+        self.shared().state.subscribe()
+    }
+
+    /// Since when it has been in its state.
+    pub fn since(&self) -> SystemTime {
+        *self
+            .shared()
+            .since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that it is answering, and those that wait for an instance of it.
+    pub fn in_flight(&self) -> usize {
+        self.shared().in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of linear memory its instances hold now.
+    pub fn memory_used(&self) -> u64 {
+        self.shared()
+            .life
+            .load()
+            .as_ref()
+            .map_or(0, |life| life.memory_used())
+    }
+
+    /// Lets no more requests in, waits up to `grace` for those it has, and ends it. Dropping the future does
+    /// not undo the stop.
+    pub fn stop(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
+        // The first caller decides the grace.
+        self.shared().stopping.send_if_modified(|stopping| {
+            let first = stopping.is_none();
+            if first {
+                *stopping = Some(grace);
+            }
+            first
+        });
+        let (mut state, owner) = (self.watch(), self.owner.clone());
+        async move {
+            // The sender lives as long as `owner`, so the wait ends only at the state.
+            let _ended = state.wait_for(|state| *state == DynoState::Down).await;
+            drop(owner);
+        }
+    }
+
+    /// Waits until it has ended for good: a one-off's command has run, or the dyno was stopped.
+    pub fn wait_exit(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
+        let (mut exit, owner) = (self.shared().exit.subscribe(), self.owner.clone());
+        async move {
+            let status = match exit.wait_for(Option::is_some).await {
+                Ok(status) => status.clone().unwrap_or(ExitStatus::Stopped),
+                Err(_) => ExitStatus::Stopped,
+            };
+            drop(owner);
+            status
+        }
+    }
+
+    /// Answers a request, or hands it back when the dyno is not up.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call(
+        &self,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<ResponseBody>, CallError> {
+        request::answer(self.shared().clone(), request).await
+    }
+}
+
+impl Shared {
+    fn enter(&self, state: DynoState) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.state.send_replace(state);
+        if before == state {
+            return;
+        }
+        *since = SystemTime::now();
+        drop(since);
+        self.say(format!("State changed from {before} to {state}"));
+    }
+
+    fn say(&self, text: String) {
+        self.options.log.write(LogLine {
+            source: LogSource::Platform,
+            dyno: self.options.name.clone(),
+            text,
+        });
+    }
+
+    fn say_as_app(&self, text: String) {
+        self.options.log.write(LogLine {
+            source: LogSource::App,
+            dyno: self.options.name.clone(),
+            text,
+        });
+    }
+}
+
+/// Counts a request from its arrival until its guest is done and its response has gone.
+struct InFlight(Arc<Shared>);
+
+impl InFlight {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.drained.notify_waiters();
+        }
+    }
+}
+
+/// Counts a request that waits for an instance; [`Queued::join`] refuses one too many.
+struct Queued<'a>(&'a Shared);
+
+impl<'a> Queued<'a> {
+    fn join(shared: &'a Shared) -> Option<Self> {
+        let joined = shared
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
+                (queued < QUEUE_PER_DYNO_MAX).then_some(queued + 1)
+            });
+        joined.is_ok().then_some(Self(shared))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Puts any body into the one type that dynos take.
+pub(crate) fn boxed_body<B>(body: B) -> RequestBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        Empty::new().map_err(|never| match never {}).boxed_unsync()
+    } else {
+        body.map_err(Into::into).boxed_unsync()
+    }
+}
+
+impl<B> tower::Service<http::Request<B>> for Dyno
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<ResponseBody>;
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, CallError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        Box::pin(request::answer(
+            self.shared().clone(),
+            request.map(boxed_body),
+        ))
+    }
+}
+
+impl fmt::Debug for Dyno {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Dyno")
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,273 @@
+//! One life of a dyno: what it serves with between a start and a crash.
+
+use super::Shared;
+use crate::environment;
+use crate::files::DynoFiles;
+use crate::limits::{
+    IDLE_AFTER, INSTANCE_AGE_MAX, REQUEST_TIMEOUT, REQUESTS_AT_ONCE_PER_INSTANCE,
+    REQUESTS_PER_INSTANCE_MAX,
+};
+use crate::log::{LogLine, LogSink, LogSource};
+use crate::static_site::StaticSite;
+use dyno_sandbox::{
+    ConcurrentService, ConcurrentSpec, Finished, Guest, Instance, InstanceSpec, LineSink,
+    MemoryAccount, Stdio,
+};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+/// How a guest brought its dyno down.
+#[derive(Debug)]
+pub(super) enum Crash {
+    Exited(i32),
+    Trapped(String),
+}
+
+/// What requests find.
+pub(super) struct Life {
+    pub(super) serving: Serving,
+    /// One permit per instance that may work at once; closed when the life ends.
+    pub(super) admission: Arc<Semaphore>,
+    /// Turns true when what still runs must be dropped.
+    cut: watch::Sender<bool>,
+    crash: Mutex<Option<oneshot::Sender<Crash>>>,
+    memory: Option<Arc<MemoryAccount>>,
+    born: Instant,
+    /// Milliseconds after `born` of the last request.
+    last_request: AtomicU64,
+    idle: AtomicBool,
+    _files: Option<DynoFiles>,
+}
+
+/// How requests are answered.
+pub(super) enum Serving {
+    /// Instances of a 0.2 handler, one request at a time each.
+    Instances {
+        free: Mutex<Vec<Instance>>,
+        spec: Arc<InstanceSpec>,
+    },
+    /// A 0.3 handler, whose instances take many requests at once.
+    Concurrent(ConcurrentService),
+    /// Files, served by the host.
+    Static(StaticSite),
+}
+
+/// What an instance of a dyno sees.
+pub(super) fn instance_spec(shared: &Shared, files: &DynoFiles) -> InstanceSpec {
+    let sink = Arc::new(DynoLines {
+        log: shared.options.log.clone(),
+        dyno: shared.options.name.clone(),
+    });
+    let memory = MemoryAccount::new(shared.options.size.memory_bytes_max);
+    let mut spec = InstanceSpec::new(Stdio::Lines(sink), memory, shared.runtime.egress().clone());
+    spec.environment = environment::of_dyno(
+        shared.process.environment(),
+        &shared.options.environment,
+        &shared.options.name,
+    );
+    spec.arguments = match &shared.options.command {
+        Some(command) => command.clone(),
+        None => shared.process.manifest_entry().arguments.clone(),
+    };
+    spec.mounts = files.mounts().to_vec();
+    spec
+}
+
+impl Life {
+    /// A life around the first instance of a 0.2 handler.
+    pub(super) fn of_instances(
+        shared: &Shared,
+        spec: Arc<InstanceSpec>,
+        first: Instance,
+        files: DynoFiles,
+    ) -> (Self, oneshot::Receiver<Crash>) {
+        let memory = spec.memory.clone();
+        let serving = Serving::Instances {
+            free: Mutex::new(vec![first]),
+            spec,
+        };
+        let concurrency = shared.options.size.concurrency as usize;
+        Self::new(serving, concurrency, Some(memory), Some(files))
+    }
+
+    /// A life of a 0.3 handler. Its instances report their failures to the life that this returns.
+    pub(super) fn of_concurrent(
+        shared: &Shared,
+        spec: Arc<InstanceSpec>,
+        guest: Guest,
+        files: DynoFiles,
+    ) -> (Self, oneshot::Receiver<Crash>) {
+        let memory = spec.memory.clone();
+        let (reporter, reports) = oneshot::channel();
+        let reporter = Mutex::new(Some(reporter));
+        let concurrent = ConcurrentSpec {
+            instance: spec,
+            requests_at_once_max: REQUESTS_AT_ONCE_PER_INSTANCE,
+            requests_max: usize::try_from(REQUESTS_PER_INSTANCE_MAX).unwrap_or(usize::MAX),
+            request_timeout: REQUEST_TIMEOUT,
+            idle_timeout: IDLE_AFTER,
+            failed: Arc::new(move |finished| report(&reporter, finished)),
+        };
+        let service = ConcurrentService::new(guest, concurrent, shared.runtime.threads().clone());
+        let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_INSTANCE;
+        let (life, _) = Self::new(
+            Serving::Concurrent(service),
+            at_once,
+            Some(memory),
+            Some(files),
+        );
+        (life, reports)
+    }
+
+    /// A life of a site of files, which cannot crash.
+    pub(super) fn of_site(site: StaticSite) -> (Self, oneshot::Receiver<Crash>) {
+        Self::new(Serving::Static(site), Semaphore::MAX_PERMITS, None, None)
+    }
+
+    fn new(
+        serving: Serving,
+        at_once: usize,
+        memory: Option<Arc<MemoryAccount>>,
+        files: Option<DynoFiles>,
+    ) -> (Self, oneshot::Receiver<Crash>) {
+        let (crash, crashed) = oneshot::channel();
+        let life = Self {
+            serving,
+            admission: Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))),
+            cut: watch::Sender::new(false),
+            crash: Mutex::new(Some(crash)),
+            memory,
+            born: Instant::now(),
+            last_request: AtomicU64::new(0),
+            idle: AtomicBool::new(false),
+            _files: files,
+        };
+        (life, crashed)
+    }
+
+    /// The newest free instance of `guest`, if there is one: the newest is the warmest.
+    pub(super) fn take_free(&self, guest: &Guest) -> Option<Instance> {
+        let Serving::Instances { free, .. } = &self.serving else {
+            return None;
+        };
+        let mut free = lock(free);
+        loop {
+            let instance = free.pop()?;
+            if serves_on(&instance, guest) {
+                return Some(instance);
+            }
+        }
+    }
+
+    /// Keeps an instance for the next request, unless its time is over.
+    pub(super) fn give_back(&self, instance: Instance, guest: &Guest) {
+        let Serving::Instances { free, .. } = &self.serving else {
+            return;
+        };
+        if serves_on(&instance, guest)
+            && !self.admission.is_closed()
+            && !self.idle.load(Ordering::Relaxed)
+        {
+            lock(free).push(instance);
+        }
+    }
+
+    /// Brings the dyno down. Only the first crash of a life counts.
+    pub(super) fn crash(&self, crash: Crash) {
+        self.admission.close();
+        if let Some(sender) = lock(&self.crash).take() {
+            // The supervisor may have stopped already, for another reason.
+            let _late = sender.send(crash);
+        }
+    }
+
+    /// Ends what still runs.
+    pub(super) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Resolves when what still runs must be dropped, or when the life is gone.
+    pub(super) fn wait_cut(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut cut = self.cut.subscribe();
+        async move {
+            if cut.wait_for(|cut| *cut).await.is_err() {
+                // Nobody is left who could cut.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Notes a request; true when it ends an idle time.
+    pub(super) fn touch(&self) -> bool {
+        self.last_request
+            .store(millis(self.born.elapsed()), Ordering::Relaxed);
+        self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed)
+    }
+
+    /// Drops the free instances after a time without requests; true when that begins an idle time.
+    pub(super) fn rest(&self) -> bool {
+        let Serving::Instances { free, .. } = &self.serving else {
+            return false;
+        };
+        let quiet =
+            millis(self.born.elapsed()).saturating_sub(self.last_request.load(Ordering::Relaxed));
+        if quiet < millis(IDLE_AFTER) || self.idle.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let instances = std::mem::take(&mut *lock(free));
+        drop(instances);
+        true
+    }
+
+    pub(super) fn memory_used(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.used())
+    }
+
+    /// The account, if the guest asked for more than its quota.
+    pub(super) fn over_quota(&self) -> Option<&MemoryAccount> {
+        self.memory.as_deref().filter(|memory| memory.refused() > 0)
+    }
+}
+
+fn serves_on(instance: &Instance, guest: &Guest) -> bool {
+    instance.guest_id == guest.id()
+        && instance.served < REQUESTS_PER_INSTANCE_MAX
+        && instance.created.elapsed() < INSTANCE_AGE_MAX
+}
+
+fn report(reporter: &Mutex<Option<oneshot::Sender<Crash>>>, finished: Finished) {
+    let crash = match finished {
+        Finished::Exited(status) => Crash::Exited(status),
+        Finished::Trapped(text) => Crash::Trapped(text),
+        Finished::Returned | Finished::NotStarted(_) | Finished::CutOff => return,
+    };
+    if let Some(sender) = lock(reporter).take() {
+        let _late = sender.send(crash);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A guest's lines, under its dyno's name.
+struct DynoLines {
+    log: Arc<dyn LogSink>,
+    dyno: String,
+}
+
+impl LineSink for DynoLines {
+    fn line(&self, text: String) {
+        self.log.write(LogLine {
+            source: LogSource::App,
+            dyno: self.dyno.clone(),
+            text,
+        });
+    }
+}

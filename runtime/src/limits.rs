@@ -1,0 +1,51 @@
+//! Every bound of the runtime in one place: what the number is, why, and what happens at it.
+
+use std::time::Duration;
+
+/// Requests that may wait for a free instance of one dyno; one more is refused as too deep a backlog (H11).
+pub const QUEUE_PER_DYNO_MAX: usize = 50;
+
+/// Requests one instance answers before it is replaced, which bounds what a slow leak can hold.
+pub const REQUESTS_PER_INSTANCE_MAX: u64 = 100_000;
+
+/// Age at which an instance is replaced.
+pub const INSTANCE_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// After this long without a request a dyno drops its instances and is idle.
+pub const IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often a dyno looks whether it is idle.
+pub const IDLE_CHECK: Duration = Duration::from_secs(5);
+
+/// Work a guest may do after its response is complete, before its instance is dropped.
+pub const AFTER_RESPONSE_MAX: Duration = Duration::from_secs(10);
+
+/// Time to the head of a response, where the caller sets none; the router gives up earlier (30 s).
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests one 0.3 instance answers at once.
+pub const REQUESTS_AT_ONCE_PER_INSTANCE: usize = 64;
+
+/// A dyno that does not come up in this time has crashed (Heroku's R10).
+pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The first restart is immediate; the second crash in a row waits this long, each further one twice as long.
+pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(20);
+
+/// Longest wait between restarts.
+pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// A dyno that stayed up this long before it crashed starts its back-off anew.
+pub const STABLE_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// Files one dyno's private copy of `/app` may hold; a slug with more is refused before it is copied.
+pub const APP_FILES_MAX: u64 = 200_000;
+
+/// Heap snapshots made at the same time: each compiles with all cores.
+pub const BOOTS_AT_ONCE: usize = 1;
+
+/// The port guests are told to listen on. It is virtual: nothing on the host listens there.
+pub const GUEST_PORT: u16 = 5000;
+
+/// Lines of a trap's text (reason and WebAssembly frames) that go to the log.
+pub const TRAP_LINES_MAX: usize = 40;

@@ -1,0 +1,6 @@
+//! The runtime as its users see it: slugs of small components, run as dynos.
+#![allow(clippy::unwrap_used)]
+
+mod app;
+mod dynos;
+mod formations;
