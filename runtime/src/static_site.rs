@@ -12,6 +12,8 @@ mod limits;
 mod path;
 mod pattern;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use crate::body::ResponseBody;
 use crate::error::LoadError;

@@ -21,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What siblings of a file are called that hold it compressed, best first.
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
+/// More links than the system follows: a circle. The standard library has no stable name for it.
+const ELOOP: i32 = 40;
+
 /// The files of a site. The tree never changes, so what was found once stays true.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -136,6 +139,11 @@ impl Files {
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_kept(&self) -> u64 {
+        self.kept().bytes
     }
 
     fn keep(&self, key: &str, page: &Arc<Page>) {
@@ -294,8 +302,7 @@ fn is_file(root: &Dir, path: &str) -> io::Result<bool> {
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::InvalidFilename
             | io::ErrorKind::PermissionDenied => Ok(false),
-            // More links than the system follows: a circle.
-            _ if error.raw_os_error() == Some(40) => Ok(false),
+            _ if error.raw_os_error() == Some(ELOOP) => Ok(false),
             _ => Err(error),
         },
     }

@@ -81,6 +81,9 @@ impl Settings {
         } else {
             table
         };
+        if !table.is_object() {
+            return Err("the static site's settings are no table".to_owned());
+        }
         let table = Table::deserialize(table)
             .map_err(|error| format!("the static site's settings: {error}"))?;
         for (what, count) in [
