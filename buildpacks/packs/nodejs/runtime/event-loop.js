@@ -100,6 +100,13 @@ export function watch(pollable, callback) {
 /** Settles when the pollable is ready. */
 export const ready = (pollable) => new Promise((resolve) => watch(pollable, resolve));
 
+/** Gives a pollable back to the host; whoever still waits for it will wait for ever. */
+export function release(pollable) {
+  if (!pollable) return;
+  for (const entry of watches) if (entry.pollable === pollable) watches.delete(entry);
+  pollable[Symbol.dispose]();
+}
+
 /** What is still expected to happen. */
 export const pending = () => ({ watches: watches.size, immediates: immediates.length, timers: timers.size });
 

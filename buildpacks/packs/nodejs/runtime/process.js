@@ -1,6 +1,5 @@
 // The `process` global. Imported before every polyfill, since several read it while they load.
 import { getArguments, getEnvironment } from "wasi:cli/environment@0.2.10";
-import { getStdin } from "wasi:cli/stdin@0.2.10";
 import { EventEmitter } from "events";
 import { milliseconds, nanoseconds, performance } from "./clock.js";
 import { exitProcess, uncaughtException } from "./exceptions.js";
@@ -138,20 +137,6 @@ export function refreshEnvironment() {
 }
 /** The arguments of a command, program name included. */
 export const hostArguments = () => getArguments();
-
-/** All of standard input, for one-off dynos that are fed through a pipe. */
-export function readStandardInput() {
-  const stream = getStdin();
-  const chunks = [];
-  try {
-    for (;;) chunks.push(stream.blockingRead(65536n));
-  } catch {
-    // The end of the stream is an error of its own in wasi:io.
-  } finally {
-    stream[Symbol.dispose]();
-  }
-  return chunks;
-}
 
 globalThis.process = process;
 globalThis.global = globalThis;

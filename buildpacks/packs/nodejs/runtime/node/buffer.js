@@ -78,3 +78,5 @@ export const buffer = {
 };
 export { Buffer };
 export default buffer;
+// Polyfills take these from `require("buffer")`.
+export const { kMaxLength, SlowBuffer, INSPECT_MAX_BYTES } = buffer;

@@ -1,7 +1,7 @@
 // node:dns over wasi:sockets: address look-ups only, which is all the host offers.
 import { instanceNetwork } from "wasi:sockets/instance-network@0.2.10";
 import { resolveAddresses } from "wasi:sockets/ip-name-lookup@0.2.10";
-import { ready } from "../event-loop.js";
+import { ready, release } from "../event-loop.js";
 import { isIP, networkError, wouldBlock } from "./net/addresses.js";
 
 const ADDRESSES_MAX = 64;
@@ -34,7 +34,7 @@ export async function resolveHost(host) {
   } catch (error) {
     throw Object.assign(networkError(error, "getaddrinfo", host), { hostname: host });
   } finally {
-    pollable?.[Symbol.dispose]();
+    release(pollable);
     stream?.[Symbol.dispose]();
     network[Symbol.dispose]();
   }

@@ -3,7 +3,7 @@ import { instanceNetwork } from "wasi:sockets/instance-network@0.2.10";
 import { createTcpSocket } from "wasi:sockets/tcp-create-socket@0.2.10";
 import { EventEmitter } from "events";
 import { Duplex } from "stream";
-import { clearTimeout, ready, setImmediate, setTimeout } from "../event-loop.js";
+import { clearTimeout, ready, release, setTimeout } from "../event-loop.js";
 import { Buffer } from "./buffer.js";
 import { resolveHost } from "./dns.js";
 import { isIP, isIPv4, isIPv6, networkError, streamEnded, wouldBlock } from "./net/addresses.js";
@@ -77,7 +77,7 @@ export class Socket extends Duplex {
         }
       }
     } catch (error) {
-      pollable[Symbol.dispose]();
+      release(pollable);
       socket[Symbol.dispose]();
       throw error;
     } finally {
@@ -176,15 +176,15 @@ export class Socket extends Duplex {
 
   _release() {
     for (const name of HANDLES) {
-      this[name]?.[Symbol.dispose]();
+      if (name.endsWith("Ready")) release(this[name]);
+      else this[name]?.[Symbol.dispose]();
       this[name] = null;
     }
   }
   _destroy(error, callback) {
     open.delete(this);
     clearTimeout(this._timer);
-    // A pollable may be in the loop's list right now.
-    setImmediate(() => this._release());
+    this._release();
     callback(error);
   }
 
