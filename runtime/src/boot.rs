@@ -151,7 +151,7 @@ async fn make(
         release = spec.release,
         "booted ahead in {} ms, image compiled in {} ms",
         snapshotted.as_millis(),
-        (started.elapsed() - snapshotted).as_millis()
+        started.elapsed().saturating_sub(snapshotted).as_millis()
     );
     Ok(guest)
 }

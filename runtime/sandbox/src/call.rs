@@ -10,14 +10,80 @@ use http_body_util::{BodyExt, Empty};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// The guest's answer, as soon as its head is known. A dropped sender means that there is none.
-pub type Answer = oneshot::Receiver<Result<http::Response<WasiBody>, ErrorCode>>;
+type Head = Result<http::Response<WasiBody>, ErrorCode>;
+
+/// The guest's answer, as soon as its head is known.
+#[derive(Debug)]
+pub struct Answer {
+    head: oneshot::Receiver<Head>,
+    lost: Arc<AtomicBool>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Not yet.
+    Pending,
+    /// The guest is gone without one; how, the end of the call tells.
+    Gone,
+    /// The guest answered with an error instead of a response.
+    Refused(String),
+}
+
+impl Answer {
+    /// The response, if its head is there.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn try_take(&mut self) -> Result<http::Response<AnswerBody>, NoAnswer> {
+        match self.head.try_recv() {
+            Ok(head) => self.response(head),
+            Err(oneshot::error::TryRecvError::Empty) => Err(NoAnswer::Pending),
+            Err(oneshot::error::TryRecvError::Closed) => Err(NoAnswer::Gone),
+        }
+    }
+
+    /// Waits for the response.
+    ///
+    /// # Errors
+    /// [`NoAnswer`], but never [`NoAnswer::Pending`].
+    pub async fn wait(&mut self) -> Result<http::Response<AnswerBody>, NoAnswer> {
+        match (&mut self.head).await {
+            Ok(head) => self.response(head),
+            Err(_) => Err(NoAnswer::Gone),
+        }
+    }
+
+    fn response(&self, head: Head) -> Result<http::Response<AnswerBody>, NoAnswer> {
+        let response = head.map_err(|code| {
+            NoAnswer::Refused(format!("the handler answered with error {code:?}"))
+        })?;
+        Ok(response.map(|body| AnswerBody {
+            first: None,
+            rest: Some(body),
+            lost: self.lost.clone(),
+        }))
+    }
+}
+
+/// Marks a response as lost when its guest ends before it returned. Declared after the instance, so that it
+/// is dropped first: whoever sees the body's channel closed by the store's end finds the mark.
+struct LostUnlessReturned(Option<Arc<AtomicBool>>);
+
+impl Drop for LostUnlessReturned {
+    fn drop(&mut self) {
+        if let Some(lost) = self.0.take() {
+            lost.store(true, Ordering::Release);
+        }
+    }
+}
 
 /// A running call. Boxed, so that only this crate compiles what is inside.
 pub type Call = Pin<Box<dyn Future<Output = CallEnd> + Send>>;
@@ -93,7 +159,12 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (sender, answer) = oneshot::channel();
+    let (sender, head) = oneshot::channel();
+    let lost = Arc::new(AtomicBool::new(false));
+    let answer = Answer {
+        head,
+        lost: lost.clone(),
+    };
     let (parts, body) = request.into_parts();
     let body: WasiBody = if body.is_end_stream() {
         Empty::new().map_err(|never| match never {}).boxed_unsync()
@@ -106,7 +177,7 @@ where
     };
     let request = http::Request::from_parts(parts, body);
     (
-        run(guest.clone(), spec, instance, secure, request, sender),
+        run(guest.clone(), spec, instance, secure, request, sender, lost),
         answer,
     )
 }
@@ -117,7 +188,8 @@ fn run(
     instance: Option<Instance>,
     secure: bool,
     request: http::Request<WasiBody>,
-    sender: oneshot::Sender<Result<http::Response<WasiBody>, ErrorCode>>,
+    sender: oneshot::Sender<Head>,
+    lost: Arc<AtomicBool>,
 ) -> Call {
     Box::pin(async move {
         let mut instance = match instance {
@@ -132,8 +204,10 @@ fn run(
                 }
             },
         };
+        let mut lost = LostUnlessReturned(Some(lost));
         match handle(&mut instance, secure, request, sender).await {
             Ok(()) => {
+                lost.0 = None;
                 instance.served += 1;
                 CallEnd {
                     instance: Some(instance),
@@ -149,7 +223,7 @@ async fn handle(
     instance: &mut Instance,
     secure: bool,
     request: http::Request<WasiBody>,
-    sender: oneshot::Sender<Result<http::Response<WasiBody>, ErrorCode>>,
+    sender: oneshot::Sender<Head>,
 ) -> wasmtime::Result<()> {
     use wasmtime_wasi_http::WasiHttpView;
     instance.store.set_epoch_deadline(limits::INLINE_TICKS);
@@ -169,68 +243,71 @@ async fn handle(
 pub struct AnswerBody {
     first: Option<Frame<Bytes>>,
     rest: Option<WasiBody>,
+    lost: Arc<AtomicBool>,
 }
 
 impl AnswerBody {
-    /// Takes what is ready of a body without waiting. A guest that has returned has usually left its whole
-    /// body in the channel: as one buffer it gets a `content-length` and goes out in one write.
-    pub fn gather(mut body: WasiBody) -> Self {
+    /// A body that is passed on as it comes, from a guest whose end it tells itself.
+    pub(crate) fn stream(body: WasiBody) -> Self {
+        Self {
+            first: None,
+            rest: Some(body),
+            lost: Arc::default(),
+        }
+    }
+
+    /// Takes what is ready without waiting. A guest that has returned has usually left its whole body in the
+    /// channel: as one buffer it gets a `content-length` and goes out in one write.
+    #[must_use]
+    pub fn gather(mut self) -> Self {
+        let Some(mut body) = self.rest.take() else {
+            return self;
+        };
         let mut context = Context::from_waker(Waker::noop());
-        let first = match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() => frame,
+        match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(Some(Ok(frame))) => self.first = Some(frame),
+            Poll::Ready(None) if !self.is_lost() => return self,
             Poll::Ready(None) => {
                 return Self {
-                    first: None,
-                    rest: None,
-                };
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                return Self {
-                    first: Some(frame),
-                    rest: Some(body),
+                    rest: Some(failing(Error::HttpResponseIncomplete)),
+                    ..self
                 };
             }
             Poll::Ready(Some(Err(error))) => {
                 return Self {
-                    first: None,
                     rest: Some(failing(error)),
+                    ..self
                 };
             }
             Poll::Pending => {
                 return Self {
-                    first: None,
                     rest: Some(body),
+                    ..self
                 };
             }
-        };
-        if body.is_end_stream() {
-            return Self {
-                first: Some(first),
-                rest: None,
-            };
+        }
+        if !self.is_lost() && body.is_end_stream() {
+            return self;
         }
         match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(None) if !self.is_lost() => self,
             Poll::Ready(None) => Self {
-                first: Some(first),
-                rest: None,
+                rest: Some(failing(Error::HttpResponseIncomplete)),
+                ..self
             },
             Poll::Pending => Self {
-                first: Some(first),
                 rest: Some(body),
+                ..self
             },
             Poll::Ready(Some(second)) => Self {
-                first: Some(first),
                 rest: Some(preceded(second, body)),
+                ..self
             },
         }
     }
 
-    /// A body that is passed on as it comes.
-    pub fn stream(body: WasiBody) -> Self {
-        Self {
-            first: None,
-            rest: Some(body),
-        }
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 }
 
@@ -261,9 +338,16 @@ impl Body for AnswerBody {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        match &mut self.rest {
-            Some(rest) => Pin::new(rest).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(None);
+        };
+        match std::task::ready!(Pin::new(rest).poll_frame(context)) {
+            // The store went away before the guest had finished its body: a reader must not take it for whole.
+            None if self.is_lost() => {
+                self.rest = None;
+                Poll::Ready(Some(Err(Error::HttpResponseIncomplete)))
+            }
+            frame => Poll::Ready(frame),
         }
     }
 

@@ -3,7 +3,7 @@
 //! That handler queues without a bound and learns of an expired request only when the guest lets go, so the
 //! caller puts its own admission in front, and the instance's expiration is checked from outside the guest too.
 
-use crate::call::{Finished, exit_status};
+use crate::call::{AnswerBody, Finished, exit_status};
 use crate::guest::Guest;
 use crate::host::{BoxError, Host};
 use crate::instance::InstanceSpec;
@@ -24,7 +24,7 @@ use wasmtime_wasi_http::handler::{
     ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
     WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 /// How instances of a 0.3 handler are shared and when they end.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl ConcurrentService {
     pub fn handle<B>(
         &self,
         request: http::Request<B>,
-    ) -> Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ConcurrentError>> + Send>>
+    ) -> Pin<Box<dyn Future<Output = Result<http::Response<AnswerBody>, ConcurrentError>> + Send>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -115,7 +115,10 @@ impl ConcurrentService {
             let polled = std::future::poll_fn(move |context| {
                 threads.within(|| answer.as_mut().poll(context))
             });
-            polled.await.map_err(|error| classify(&error))
+            polled
+                .await
+                .map(|response| response.map(AnswerBody::stream))
+                .map_err(|error| classify(&error))
         })
     }
 }

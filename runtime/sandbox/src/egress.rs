@@ -43,11 +43,12 @@ fn canonical(ip: IpAddr) -> IpAddr {
     }
     let segments = v6.segments();
     match segments {
-        // ::a.b.c.d (deprecated), 64:ff9b::/96 (NAT64)
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => IpAddr::V4(embedded(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => IpAddr::V4(embedded(high, low)),
-        // 2002::/16 (6to4)
-        [0x2002, high, low, ..] => IpAddr::V4(embedded(high, low)),
+        // :: and ::1 are themselves.
+        [0, 0, 0, 0, 0, 0, 0, _] => ip,
+        // ::a.b.c.d (deprecated); 64:ff9b::/96 (NAT64); 2002::/16 (6to4)
+        [0, 0, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => IpAddr::V4(embedded(high, low)),
         _ => ip,
     }
 }

@@ -24,7 +24,7 @@ mod scheduling;
 mod snapshot;
 mod stdio;
 
-pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, call};
+pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, NoAnswer, call};
 pub use code_cache::{CodeCache, CodeCacheError};
 pub use command::{CommandExit, run_command};
 pub use compile_store::CompileStoreOptions;
@@ -38,4 +38,3 @@ pub use memory::MemoryAccount;
 pub use scheduling::{GuestThreads, InlinePoll, poll_inline};
 pub use snapshot::{SnapshotError, snapshot};
 pub use stdio::{LineSink, Stdio};
-pub use wasmtime_wasi_http::WasiBody as Body;

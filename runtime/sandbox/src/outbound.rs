@@ -83,7 +83,10 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
             return Error::DestinationIpProhibited;
         }
         if let Some(io) = current.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<Refused>()) {
+            if io
+                .get_ref()
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>)
+            {
                 return Error::DestinationIpProhibited;
             }
             return match io.kind() {

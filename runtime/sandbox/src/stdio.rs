@@ -177,8 +177,7 @@ mod tests {
             OutputStream::write(&mut stream, Bytes::copy_from_slice(write)).unwrap();
         }
         drop(stream);
-        let lines = lines.0.lock().unwrap().clone();
-        lines
+        std::mem::take(&mut *lines.0.lock().unwrap())
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::error::CallError;
 use crate::limits::REQUEST_TIMEOUT;
 use dyno_sandbox::limits::ORPHAN_GRACE;
 use dyno_sandbox::{
-    Answer, Call, CallEnd, ConcurrentError, Finished, Guest, InlinePoll, call, poll_inline,
+    Answer, AnswerBody, Call, CallEnd, ConcurrentError, Finished, Guest, InlinePoll, NoAnswer,
+    call, poll_inline,
 };
 use http::header::{HOST, HeaderValue};
 use std::pin::Pin;
@@ -104,7 +105,7 @@ fn name_host(request: &mut http::Request<RequestBody>) {
 }
 
 fn concurrent_answer<K: Send + 'static>(
-    answer: Result<http::Response<dyno_sandbox::Body>, ConcurrentError>,
+    answer: Result<http::Response<AnswerBody>, ConcurrentError>,
     keep: K,
 ) -> Result<Response, CallError> {
     match answer {
@@ -183,7 +184,7 @@ enum Step {
     Overtime(Overtime),
 }
 
-type AnswerResult = Result<http::Response<dyno_sandbox::Body>, String>;
+type AnswerResult = Result<http::Response<AnswerBody>, String>;
 
 impl Handling {
     async fn run(mut self) -> Result<Response, CallError> {
@@ -224,11 +225,10 @@ impl Handling {
 
     /// The head, if the guest has given it. Only polling the call can make it appear.
     fn take_answer(&mut self) -> Option<AnswerResult> {
-        match self.answer.try_recv() {
-            Ok(answer) => {
-                Some(answer.map_err(|code| format!("the handler answered with error {code:?}")))
-            }
-            Err(_) => None,
+        match self.answer.try_take() {
+            Ok(response) => Some(Ok(response)),
+            Err(NoAnswer::Refused(reason)) => Some(Err(reason)),
+            Err(NoAnswer::Pending | NoAnswer::Gone) => None,
         }
     }
 
@@ -266,20 +266,19 @@ impl Handling {
         let guard = self.hand_over(move |why| drop(ended.send(why)));
         let answer = tokio::select! {
             biased;
-            answer = &mut self.answer => answer,
+            answer = self.answer.wait() => answer,
             overtime = overtime(&life) => return Err(overtime.into()),
         };
         match answer {
-            Ok(Ok(response)) => Ok(streamed(response, guard)),
-            Ok(Err(code)) => Err(CallError::NoResponse {
-                reason: format!("the handler answered with error {code:?}"),
-            }),
+            Ok(response) => Ok(streamed(response, guard)),
+            Err(NoAnswer::Refused(reason)) => Err(CallError::NoResponse { reason }),
             // The sender is dropped with the call's store, a moment before its end is known.
-            Err(_) => Err(CallError::NoResponse {
-                reason: reason
+            Err(NoAnswer::Gone | NoAnswer::Pending) => {
+                let reason = reason
                     .await
-                    .unwrap_or_else(|_| "the process was stopped".into()),
-            }),
+                    .unwrap_or_else(|_| "the process was stopped".into());
+                Err(CallError::NoResponse { reason })
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::body::{BoxError, ResponseBody};
 use crate::limits::AFTER_RESPONSE_MAX;
 use bytes::Bytes;
+use dyno_sandbox::AnswerBody;
 use dyno_sandbox::limits::ORPHAN_GRACE;
-use dyno_sandbox::{AnswerBody, Body as GuestBody};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::any::Any;
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A response whose guest has returned.
-pub(super) fn complete(response: http::Response<GuestBody>) -> http::Response<ResponseBody> {
+pub(super) fn complete(response: http::Response<AnswerBody>) -> http::Response<ResponseBody> {
     response.map(|body| {
-        AnswerBody::gather(body)
+        body.gather()
             .map_err(|error| Box::new(error) as BoxError)
             .boxed_unsync()
     })
@@ -25,16 +25,10 @@ pub(super) fn complete(response: http::Response<GuestBody>) -> http::Response<Re
 
 /// A response whose guest is still at work.
 pub(super) fn streamed(
-    response: http::Response<GuestBody>,
+    response: http::Response<AnswerBody>,
     guard: StreamGuard,
 ) -> http::Response<ResponseBody> {
-    response.map(|body| {
-        Streamed {
-            body: AnswerBody::stream(body),
-            guard,
-        }
-        .boxed_unsync()
-    })
+    response.map(|body| Streamed { body, guard }.boxed_unsync())
 }
 
 /// Tells a running guest how long it may go on: a while after a whole response, briefly when the client left.

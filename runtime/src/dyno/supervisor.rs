@@ -152,15 +152,12 @@ async fn run_to_end(shared: &Arc<Shared>, guest: &Guest) -> ExitStatus {
 
 /// Serves requests until the guest brings the dyno down.
 async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
-    let made = match tokio::time::timeout(START_TIMEOUT, begin_life(shared, handler)).await {
-        Ok(made) => made,
-        Err(_) => {
-            let seconds = START_TIMEOUT.as_secs();
-            shared.say(format!(
-                "Error R10 (Boot timeout) -> Web process failed to start within {seconds} seconds"
-            ));
-            return ExitStatus::NotStarted("it did not start in time".into());
-        }
+    let Ok(made) = tokio::time::timeout(START_TIMEOUT, begin_life(shared, handler)).await else {
+        let seconds = START_TIMEOUT.as_secs();
+        shared.say(format!(
+            "Error R10 (Boot timeout) -> Web process failed to start within {seconds} seconds"
+        ));
+        return ExitStatus::NotStarted("it did not start in time".into());
     };
     let (life, mut crashed) = match made {
         Ok(made) => made,

@@ -1,6 +1,7 @@
 //! A host in a temporary directory, and slugs of single components.
 
 use bytes::Bytes;
+use dyno_buildpacks::component::AdaptOptions;
 use dyno_runtime::{
     Dyno, DynoOptions, EgressPolicy, LogLine, LogSink, LogSource, Process, ProcessSpec,
     ResponseBody, Runtime, RuntimeOptions,
@@ -33,11 +34,10 @@ impl Host {
         }
     }
 
-    /// A slug whose `web` process is the component in `guests/NAME.wat` of the workspace's tests.
+    /// A slug whose `web` process is a guest.
     pub fn slug(&self, guest: &str) -> StoredSlug {
-        let text = std::fs::read_to_string(guest_path(guest)).unwrap();
         let component = self.directory.path().join(format!("{guest}.wasm"));
-        std::fs::write(&component, wat::parse_str(text).unwrap()).unwrap();
+        std::fs::write(&component, component_of(guest)).unwrap();
         let app = self.directory.path().join("app");
         std::fs::create_dir_all(&app).unwrap();
         std::fs::write(app.join("hello.txt"), "from a file").unwrap();
@@ -75,10 +75,15 @@ impl Host {
     }
 }
 
-fn guest_path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/guests")
-        .join(format!("{name}.wat"))
+/// `c-hello` is the example of that name; everything else is a text in the workspace's `tests/guests`.
+fn component_of(guest: &str) -> Vec<u8> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if guest == "c-hello" {
+        let module = std::fs::read(workspace.join("examples/c-hello/hello.wasm")).unwrap();
+        return dyno_buildpacks::component::adapt(&module, &AdaptOptions::default()).unwrap();
+    }
+    let text = std::fs::read_to_string(workspace.join("tests/guests").join(format!("{guest}.wat")));
+    wat::parse_str(text.unwrap()).unwrap()
 }
 
 /// Waits until the dyno is in a state.
@@ -144,5 +149,14 @@ impl Lines {
 impl LogSink for Lines {
     fn write(&self, line: LogLine) {
         self.0.lock().unwrap().push(line);
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
