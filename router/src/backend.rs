@@ -161,6 +161,8 @@ pub enum BackendErrorKind {
     QueueFull,
     /// The guest ended or trapped without a response head (H13).
     NoResponse,
+    /// The guest computed or waited for too long (H12).
+    Timeout,
     /// The dyno did not come up in time (H20).
     BootTimeout,
     /// The dyno died while it worked on the request (H18).

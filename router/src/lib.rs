@@ -5,18 +5,31 @@
 //! [`tower::Service`]; the router knows nothing of what stands behind it.
 
 mod accept;
+mod answer;
 mod backend;
 mod body;
+mod client_socket;
+mod connection;
+mod drive;
 mod duration_setting;
 mod error_code;
+mod error_page;
 mod fallback;
+mod forwarded_headers;
+mod host;
+mod journey;
 pub mod limits;
 mod listener;
 mod options;
+mod refusal;
+mod request_guard;
 mod request_log;
+mod response_check;
 mod route;
 mod route_table;
 mod router;
+mod upload;
+mod waiting;
 
 pub use backend::{Backend, BackendError, BackendErrorKind};
 pub use body::{BoxError, RequestBody, ResponseBody};

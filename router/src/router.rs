@@ -3,6 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
+use crate::accept::Addresses;
+use crate::drive::Protocols;
 use crate::listener::Listener;
 use crate::options::RouterOptions;
 use crate::route_table::RouteTable;
@@ -18,6 +22,10 @@ pub struct Router {
 pub(crate) struct Edge {
     pub(crate) options: RouterOptions,
     pub(crate) routes: RouteTable,
+    pub(crate) protocols: Protocols,
+    /// One for each client connection there may be.
+    pub(crate) connection_places: Arc<Semaphore>,
+    pub(crate) addresses: Addresses,
 }
 
 /// How a listener's connections ended.
@@ -33,6 +41,11 @@ impl Router {
     pub fn new(options: RouterOptions) -> Self {
         Self {
             edge: Arc::new(Edge {
+                protocols: Protocols::new(&options.limits),
+                connection_places: Arc::new(Semaphore::new(
+                    options.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+                )),
+                addresses: Addresses::default(),
                 options,
                 routes: RouteTable::default(),
             }),

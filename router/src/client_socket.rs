@@ -1,0 +1,114 @@
+//! The client's end of a connection, as hyper reads and writes it: the bytes peeked at come first, the clocks are kept.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::connection::ConnectionContext;
+
+/// A stream that clients connect with.
+pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Makes the coming close a reset.
+    fn reset_on_close(&self) {}
+}
+
+impl ClientStream for TcpStream {
+    fn reset_on_close(&self) {
+        // Best effort: without it the connection still closes, only less clearly.
+        let _ = self.set_zero_linger();
+    }
+}
+
+pub(crate) struct ClientSocket<S: ClientStream> {
+    stream: S,
+    peeked: BytesMut,
+    connection: Arc<ConnectionContext>,
+}
+
+impl<S: ClientStream> ClientSocket<S> {
+    pub(crate) fn new(stream: S, peeked: BytesMut, connection: Arc<ConnectionContext>) -> Self {
+        Self {
+            stream,
+            peeked,
+            connection,
+        }
+    }
+
+    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Pending => self.connection.clocks().write_blocked(),
+            Poll::Ready(_) => self.connection.clocks().written(),
+        }
+        result
+    }
+}
+
+impl<S: ClientStream> AsyncRead for ClientSocket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.peeked.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            let count = self.peeked.len().min(buffer.remaining());
+            buffer.put_slice(&self.peeked[..count]);
+            self.peeked.advance(count);
+        }
+        if buffer.filled().len() > before {
+            self.connection.clocks().read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        self.note_write(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.clocks().wants_reset() {
+            self.stream.reset_on_close();
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: ClientStream> Drop for ClientSocket<S> {
+    fn drop(&mut self) {
+        if self.connection.clocks().wants_reset() {
+            self.stream.reset_on_close();
+        }
+    }
+}

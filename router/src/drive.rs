@@ -1,0 +1,289 @@
+//! Serves one connection: peeks at its first bytes, runs the protocol, watches its clocks and the drain.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::client_socket::{ClientSocket, ClientStream};
+use crate::connection::{ConnectionContext, Verdict};
+use crate::error_code::ErrorCode;
+use crate::journey::{self, Abort};
+use crate::limits;
+use crate::options::Limits;
+
+const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First byte of a TLS record that carries a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+const PEEK_BYTES: usize = 4096;
+
+/// What the first bytes of a connection say. The door for further protocols on the one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+    /// Not served yet: closed without a guess.
+    Tls,
+}
+
+/// Where a listener is in its life; shared by its connections.
+#[derive(Debug, Default)]
+pub(crate) struct Lifecycle {
+    phase: AtomicU8,
+    changed: Notify,
+}
+
+const SERVING: u8 = 0;
+const DRAINING: u8 = 1;
+const CUT: u8 = 2;
+
+impl Lifecycle {
+    pub(crate) fn drain(&self) {
+        self.enter(DRAINING);
+    }
+
+    pub(crate) fn cut(&self) {
+        self.enter(CUT);
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::SeqCst)
+    }
+}
+
+/// The configured protocol servers, made once per router.
+#[derive(Debug)]
+pub(crate) struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    /// Every limit is named, so that an upgrade of hyper or h2 cannot move one unseen.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .keep_alive(true)
+            .half_close(false)
+            .pipeline_flush(false)
+            .max_buf_size(limits.request_head_bytes.max(8192))
+            // The clocks of the connection do this with one timer that is armed per minute, not per request.
+            .header_read_timeout(None);
+        if limits.headers != limits::HEADERS_MAX {
+            // Only then: hyper parses its default of 100 on the stack, any other number on the heap.
+            http1.max_headers(limits.headers);
+        }
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::H2_STREAMS_MAX)
+            .initial_stream_window_size(limits::H2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::H2_CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(limits::H2_SEND_BUFFER_BYTES)
+            .max_header_list_size(limits::H2_HEADER_LIST_BYTES_MAX)
+            .header_table_size(limits::H2_HEADER_TABLE_BYTES)
+            .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(limits::H2_LOCAL_RESETS_MAX)
+            .keep_alive_interval(limits::H2_PING_INTERVAL)
+            .keep_alive_timeout(limits::H2_PING_TIMEOUT);
+        Self { http1, http2 }
+    }
+}
+
+/// Serves a connection to its end. Answers whether it had to be cut.
+pub(crate) async fn serve<S: ClientStream>(
+    connection: Arc<ConnectionContext>,
+    mut stream: S,
+    lifecycle: &Lifecycle,
+) -> bool {
+    let peek_timeout = connection.edge().options.timeouts.request_head;
+    let mut drained = pin!(drained(lifecycle));
+    let peeked = tokio::select! {
+        biased;
+        peeked = tokio::time::timeout(peek_timeout, peek(&mut stream)) => peeked,
+        // Nothing was asked yet, so nothing is lost.
+        () = &mut drained => return false,
+    };
+    // Closed, silent or broken before it said anything: no request, no line.
+    let Ok(Ok(Some((protocol, bytes)))) = peeked else {
+        return false;
+    };
+    let edge = Arc::clone(connection.edge());
+    let service = Requests {
+        connection: Arc::clone(&connection),
+    };
+    let io = TokioIo::new(ClientSocket::new(stream, bytes, Arc::clone(&connection)));
+    match protocol {
+        Protocol::Http1 => {
+            let served = Box::pin(edge.protocols.http1.serve_connection(io, service));
+            run(served, &connection, lifecycle, Heads::BetweenRequests).await
+        }
+        Protocol::Http2 => {
+            let served = Box::pin(edge.protocols.http2.serve_connection(io, service));
+            run(served, &connection, lifecycle, Heads::Anytime).await
+        }
+        Protocol::Tls => false,
+    }
+}
+
+async fn drained(lifecycle: &Lifecycle) {
+    let mut changed = pin!(lifecycle.changed.notified());
+    changed.as_mut().enable();
+    if lifecycle.phase() == SERVING {
+        changed.await;
+    }
+}
+
+/// Reads until the first bytes tell the protocol. `None`: closed before.
+async fn peek<S: ClientStream>(stream: &mut S) -> io::Result<Option<(Protocol, BytesMut)>> {
+    let mut bytes = BytesMut::with_capacity(PEEK_BYTES);
+    loop {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(protocol) = sniff(&bytes) {
+            return Ok(Some((protocol, bytes)));
+        }
+    }
+}
+
+fn sniff(bytes: &[u8]) -> Option<Protocol> {
+    if bytes.first() == Some(&TLS_HANDSHAKE) {
+        return Some(Protocol::Tls);
+    }
+    let compared = bytes.len().min(H2_PREFACE.len());
+    if bytes[..compared] != H2_PREFACE[..compared] {
+        return Some(Protocol::Http1);
+    }
+    (compared == H2_PREFACE.len()).then_some(Protocol::Http2)
+}
+
+/// Do bytes between two requests belong to a request head?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heads {
+    BetweenRequests,
+    Anytime,
+}
+
+/// A protocol's connection that can be asked to end.
+trait Served: Future<Output = hyper::Result<()>> + Send {
+    fn drain(self: Pin<&mut Self>);
+}
+
+type Io<S> = TokioIo<ClientSocket<S>>;
+
+impl<S: ClientStream> Served for http1::Connection<Io<S>, Requests> {
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S: ClientStream> Served for http2::Connection<Io<S>, Requests, TokioExecutor> {
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Polls the connection first and everything else only when it may have something to say: a request
+/// costs a look at one atomic and one timer.
+async fn run<C: Served>(
+    mut served: Pin<Box<C>>,
+    connection: &Arc<ConnectionContext>,
+    lifecycle: &Lifecycle,
+    heads: Heads,
+) -> bool {
+    let timeouts = &connection.edge().options.timeouts;
+    let clocks = connection.clocks();
+    let mut changed = pin!(lifecycle.changed.notified());
+    let mut registered = false;
+    let mut draining = false;
+    let mut timer = pin!(tokio::time::sleep_until(
+        Instant::now() + timeouts.request_head.min(timeouts.keep_alive)
+    ));
+    let mut was_idle = false;
+    let cut = poll_fn(|cx: &mut Context<'_>| {
+        if !registered {
+            registered = true;
+            let _ = changed.as_mut().poll(cx);
+        }
+        match lifecycle.phase() {
+            CUT => return Poll::Ready(true),
+            DRAINING if !draining => {
+                draining = true;
+                served.as_mut().drain();
+                changed.set(lifecycle.changed.notified());
+                let _ = changed.as_mut().poll(cx);
+                if lifecycle.phase() == CUT {
+                    return Poll::Ready(true);
+                }
+            }
+            _ => {}
+        }
+        loop {
+            if let Poll::Ready(result) = served.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "client connection ended with an error");
+                }
+                return Poll::Ready(false);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            match clocks.verdict(now, timeouts, heads == Heads::BetweenRequests) {
+                Verdict::Wait(next) => timer.as_mut().reset(next),
+                // The first time politely: HTTP/2 says GOAWAY, HTTP/1 just closes.
+                Verdict::Idle if !was_idle => {
+                    was_idle = true;
+                    served.as_mut().drain();
+                    timer.as_mut().reset(now + timeouts.keep_alive);
+                }
+                Verdict::Stalled => {
+                    clocks.closing(ErrorCode::H28);
+                    return Poll::Ready(false);
+                }
+                Verdict::Idle | Verdict::SlowHead => return Poll::Ready(false),
+            }
+        }
+    })
+    .await;
+    if cut {
+        clocks.closing(ErrorCode::H24);
+    }
+    // Dropping it ends its requests; their log lines say why.
+    drop(served);
+    cut
+}
+
+/// The service that hyper calls for each request of a connection.
+struct Requests {
+    connection: Arc<ConnectionContext>,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Answer>;
+    type Error = Abort;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Abort>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(journey::answer(Arc::clone(&self.connection), request))
+    }
+}
