@@ -9,32 +9,32 @@ use crate::limits::{RESPONSE_HEADER_BYTES_MAX, SET_COOKIE_BYTES_MAX};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Restriction {
     pub(crate) code: ErrorCode,
-    /// What follows `HTTP restriction` in the log line (H25).
-    pub(crate) cause: Option<&'static str>,
+    /// What follows `HTTP restriction` in the log line (H25), or `cause="…"` (H17).
+    pub(crate) cause: &'static str,
 }
 
 const POORLY_FORMATTED: Restriction = Restriction {
     code: ErrorCode::H17,
-    cause: None,
+    cause: "interim status",
 };
 
 const fn restriction(cause: &'static str) -> Restriction {
     Restriction {
         code: ErrorCode::H25,
-        cause: Some(cause),
+        cause,
     }
 }
 
-/// Checks a response head; leaves at most one `Content-Length` and answers its value.
+/// Checks a response head and answers its declared length. Equal repeated lengths are one length.
 pub(crate) fn check_response(
     status: StatusCode,
-    headers: &mut HeaderMap,
+    headers: &HeaderMap,
 ) -> Result<Option<u64>, Restriction> {
     // An interim response is no answer, and nobody was asked for another protocol.
     if status.is_informational() {
         return Err(POORLY_FORMATTED);
     }
-    for (name, value) in &*headers {
+    for (name, value) in headers {
         if name == header::SET_COOKIE && value.len() > SET_COOKIE_BYTES_MAX {
             return Err(restriction("oversized cookie"));
         }
@@ -48,15 +48,10 @@ pub(crate) fn check_response(
     };
     let invalid = restriction("invalid content length");
     let length = parse_length(first).ok_or(invalid)?;
-    let mut repeated = false;
     for other in lengths {
         if parse_length(other) != Some(length) {
             return Err(invalid);
         }
-        repeated = true;
-    }
-    if repeated {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(Some(length))
 }
@@ -92,9 +87,8 @@ mod tests {
 
     #[test]
     fn equal_lengths_become_one_and_different_ones_are_refused() {
-        let mut headers = lengths(&["5", "5"]);
-        assert_eq!(check_response(StatusCode::OK, &mut headers), Ok(Some(5)));
-        assert_eq!(headers.get_all(header::CONTENT_LENGTH).iter().count(), 1);
+        let headers = lengths(&["5", "5"]);
+        assert_eq!(check_response(StatusCode::OK, &headers), Ok(Some(5)));
         for values in [
             &["5", "6"][..],
             &["+5"],
@@ -103,9 +97,9 @@ mod tests {
             &["99999999999999999999"],
             &[""],
         ] {
-            let refused = check_response(StatusCode::OK, &mut lengths(values)).unwrap_err();
+            let refused = check_response(StatusCode::OK, &lengths(values)).unwrap_err();
             assert_eq!(refused.code, ErrorCode::H25, "{values:?}");
-            assert_eq!(refused.cause, Some("invalid content length"), "{values:?}");
+            assert_eq!(refused.cause, "invalid content length", "{values:?}");
         }
     }
 
@@ -114,12 +108,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         let cookie = |bytes| HeaderValue::from_str(&"c".repeat(bytes)).unwrap();
         headers.insert(header::SET_COOKIE, cookie(SET_COOKIE_BYTES_MAX));
-        assert_eq!(check_response(StatusCode::OK, &mut headers), Ok(None));
+        assert_eq!(check_response(StatusCode::OK, &headers), Ok(None));
         headers.insert(header::SET_COOKIE, cookie(SET_COOKIE_BYTES_MAX + 1));
-        let refused = check_response(StatusCode::OK, &mut headers).unwrap_err();
+        let refused = check_response(StatusCode::OK, &headers).unwrap_err();
         assert_eq!(
             (refused.code, refused.cause),
-            (ErrorCode::H25, Some("oversized cookie"))
+            (ErrorCode::H25, "oversized cookie")
         );
     }
 
@@ -128,17 +122,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = "v".repeat(RESPONSE_HEADER_BYTES_MAX);
         headers.insert("x-long", HeaderValue::from_str(&value).unwrap());
-        let refused = check_response(StatusCode::OK, &mut headers).unwrap_err();
+        let refused = check_response(StatusCode::OK, &headers).unwrap_err();
         assert_eq!(
             (refused.code, refused.cause),
-            (ErrorCode::H25, Some("oversized header"))
+            (ErrorCode::H25, "oversized header")
         );
     }
 
     #[test]
     fn an_interim_status_is_no_answer() {
         for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS] {
-            let refused = check_response(status, &mut HeaderMap::new()).unwrap_err();
+            let refused = check_response(status, &HeaderMap::new()).unwrap_err();
             assert_eq!(refused.code, ErrorCode::H17);
         }
     }
