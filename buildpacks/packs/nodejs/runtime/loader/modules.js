@@ -10,7 +10,9 @@ import { Resolver } from "./resolve.js";
 
 export const APP_ROOT = "/app";
 const CONVERTED = `${APP_ROOT}/.dyno/node`;
-const ASYNC = 2; // in the index: the module has a top-level await, or imports one that has
+// What the index says of a converted file; CommonJS files that were only touched up have 1.
+const ASYNC = 2; // an ES module with a top-level await, or that imports one
+const MODULE = 3; // any other ES module, also one that only its syntax tells
 const builtinNames = new Set([...Object.keys(builtins), "module"]);
 
 function quietly(operation) {
@@ -29,11 +31,13 @@ const files = {
 export const resolver = new Resolver(files, builtinNames);
 
 let index;
-/** What the slug compiler did to a file: undefined (nothing), 1 (converted) or 2 (converted, asynchronous). */
+/** What the slug compiler did to a file: undefined when nothing. */
 function conversionOf(file) {
   index ??= JSON.parse(files.readText(`${CONVERTED}/index.json`) ?? "{}");
   return file.startsWith(`${APP_ROOT}/`) ? index[file.slice(APP_ROOT.length + 1)] : undefined;
 }
+
+const isModule = (file, conversion) => conversion === ASYNC || conversion === MODULE || resolver.formatOf(file) === "esm";
 
 // === modules ===
 
@@ -112,7 +116,7 @@ function builtin(id) {
 function register(file, parent) {
   const module = new Module(file, parent);
   cache[file] = module;
-  module.esm = resolver.formatOf(file) === "esm";
+  module.esm = isModule(file, conversionOf(file));
   return module;
 }
 
@@ -229,7 +233,7 @@ export async function runMain(file) {
   const conversion = conversionOf(file);
   mainModule = new Module(file);
   mainModule.id = ".";
-  mainModule.esm = resolver.formatOf(file) === "esm";
+  mainModule.esm = isModule(file, conversion);
   cache[file] = mainModule;
   globalThis.process.mainModule = mainModule.esm ? undefined : mainModule;
   await evaluate(mainModule, conversion);
