@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "wasi_http.h"
 
@@ -99,26 +100,46 @@ static bool query_value(const char *query, const char *name, char *value, size_t
   return false;
 }
 
-// The number of visits that the cookie "visits=N" tells of; 0 without one.
-static unsigned visits_so_far(handle request) {
+// The first header of that name, for the caller to free; NULL when there is none.
+static char *first_header(handle request, const char *name) {
   union ret r;
-  unsigned visits = 0;
+  char *first = NULL;
   handle headers = request_headers(request);
-  fields_get(headers, "cookie", 6, &r);
+  fields_get(headers, name, (uint32_t)strlen(name), &r);
   struct list *values = (struct list *)(uintptr_t)r.word[0];
   for (uint32_t i = 0; i < r.word[1]; i++) {
-    char *cookie = strndup(values[i].at, values[i].length);
-    char *found = cookie ? strstr(cookie, "visits=") : NULL;
-    if (found) visits = (unsigned)strtoul(found + 7, NULL, 10);
-    free(cookie);
+    if (i == 0) first = strndup(values[i].at, values[i].length);
     if (values[i].length) free(values[i].at);
   }
   if (r.word[1]) free(values);
   fields_drop(headers);
+  return first;
+}
+
+// The number of visits that the cookie "visits=N" tells of; 0 without one.
+static unsigned visits_so_far(handle request) {
+  char *cookie = first_header(request, "cookie");
+  char *found = cookie ? strstr(cookie, "visits=") : NULL;
+  unsigned visits = found ? (unsigned)strtoul(found + 7, NULL, 10) : 0;
+  free(cookie);
   return visits;
 }
 
 // === routes ===
+
+static void index_page(struct exchange *x) {
+  static const char page[] = "<!doctype html>\n<title>C on dyno</title>\n<h1>Hello from C</h1>\n";
+  start(x, 200, "text/html; charset=utf-8");
+  put(x, page, sizeof page - 1);
+  finish(x);
+}
+
+static void hello(struct exchange *x, const char *query) {
+  char name[128] = "World", body[sizeof name + 16];
+  query_value(query, "name", name, sizeof name);
+  snprintf(body, sizeof body, "Hello, %s!", name);
+  text(x, 200, body);
+}
 
 static void json(struct exchange *x, const char *query) {
   char name[128] = "world", escaped[sizeof name * 6 + 1], body[sizeof escaped + 64];
@@ -145,7 +166,9 @@ static void echo(struct exchange *x, handle request) {
   handle body = (handle)r.word[1];
   incoming_body_stream(body, &r);
   handle input = (handle)r.word[1];
-  start(x, 200, "application/octet-stream");
+  char *type = first_header(request, "content-type");
+  start(x, 200, type ? type : "application/octet-stream");
+  free(type);
   while (!x->broken) {
     input_read(input, READ_BYTES_MAX, &r);
     if (r.tag) {
@@ -181,7 +204,7 @@ static void large(struct exchange *x, const char *query) {
     text(x, 400, "bytes must be a number up to 1 GiB\n");
     return;
   }
-  memset(piece, 'x', sizeof piece);
+  memset(piece, 'a', sizeof piece);
   start(x, 200, "application/octet-stream");
   while (left && !x->broken) {
     size_t n = left < sizeof piece ? left : sizeof piece;
@@ -191,24 +214,29 @@ static void large(struct exchange *x, const char *query) {
   finish(x);
 }
 
-static void env(struct exchange *x, const char *query) {
-  char name[128] = "DYNO", body[1024];
+static void environment(struct exchange *x, const char *query) {
+  char name[128] = "";
   query_value(query, "name", name, sizeof name);
   const char *value = getenv(name);
-  if (value) snprintf(body, sizeof body, "%s\n", value);
-  text(x, value ? 200 : 404, value ? body : "not set\n");
+  text(x, value ? 200 : 404, value ? value : "not set\n");
 }
 
-static void random_number(struct exchange *x) {
-  unsigned char bytes[16];
-  char body[2 * sizeof bytes + 2];
-  if (getentropy(bytes, sizeof bytes)) {
-    text(x, 500, "no random bytes\n");
+static void fresh(struct exchange *x) {
+  unsigned char b[24];
+  char body[192];
+  struct timespec now;
+  if (getentropy(b, sizeof b) || clock_gettime(CLOCK_REALTIME, &now)) {
+    text(x, 500, "no random bytes, or no clock\n");
     return;
   }
-  for (size_t i = 0; i < sizeof bytes; i++) sprintf(body + 2 * i, "%02x", bytes[i]);
-  strcpy(body + 2 * sizeof bytes, "\n");
-  text(x, 200, body);
+  b[6] = (b[6] & 0x0f) | 0x40;
+  b[8] = (b[8] & 0x3f) | 0x80;
+  unsigned random = (unsigned)b[16] << 16 | (unsigned)b[17] << 8 | b[18];
+  snprintf(body, sizeof body, "{\"uuid\":\"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\",\"random\":%u,\"time\":%lld.%09ld}", b[0],
+           b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15], random, (long long)now.tv_sec, now.tv_nsec);
+  start(x, 200, "application/json");
+  put(x, body, strlen(body));
+  finish(x);
 }
 
 static void route(struct exchange *x, handle request, enum method method, char *path) {
@@ -220,20 +248,19 @@ static void route(struct exchange *x, handle request, enum method method, char *
   } else if (method != GET && method != HEAD) {
     text(x, 405, "method not allowed\n");
   } else if (!strcmp(path, "/")) {
-    const char *greeting = getenv("GREETING");
-    char body[256];
-    snprintf(body, sizeof body, "%s\n", greeting ? greeting : "Hello from C");
-    text(x, 200, body);
+    index_page(x);
+  } else if (!strcmp(path, "/hello")) {
+    hello(x, query);
   } else if (!strcmp(path, "/json")) {
     json(x, query);
   } else if (!strcmp(path, "/cookies")) {
     cookies(x, request);
   } else if (!strcmp(path, "/large")) {
     large(x, query);
-  } else if (!strcmp(path, "/env")) {
-    env(x, query);
+  } else if (!strcmp(path, "/environment")) {
+    environment(x, query);
   } else if (!strcmp(path, "/random")) {
-    random_number(x);
+    fresh(x);
   } else if (!strcmp(path, "/error")) {
     text(x, 500, "something went wrong\n");
   } else if (!strcmp(path, "/crash")) {

@@ -2,15 +2,16 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"log"
+	mathrand "math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -32,7 +33,7 @@ func main() {
 	index := template.Must(template.ParseFS(embedded, "templates/index.html"))
 
 	r := chi.NewRouter()
-	r.Use(middleware.RealIP)
+	r.Use(middleware.Recoverer)
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if err := index.Execute(w, map[string]any{"Greeting": greeting, "Path": r.URL.Path}); err != nil {
@@ -41,18 +42,19 @@ func main() {
 	})
 	r.Get("/about", about)
 	r.Get("/json", answerJSON)
-	r.Get("/hello/{name}", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "Hello, %s!\n", chi.URLParam(r, "name"))
-	})
+	r.Get("/hello", hello)
+	r.Get("/hello/{name}", hello)
 	r.Post("/echo", echo)
 	r.Get("/cookies", cookies)
 	r.Get("/stream", stream)
 	r.Get("/large", large)
 	r.Post("/upload", upload)
-	r.Get("/env", environment)
+	r.Get("/environment", environment)
 	r.Get("/random", random)
 	r.Get("/fetch", fetch)
 	r.Get("/error", func(http.ResponseWriter, *http.Request) { panic("this route always panics") })
+	r.Get("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	r.Get("/memory", memory)
 	r.Get("/crash", func(http.ResponseWriter, *http.Request) {
 		log.Print("crashing as asked")
 		os.Exit(1)
@@ -78,6 +80,19 @@ func about(w http.ResponseWriter, r *http.Request) {
 	if err := page.Execute(w, map[string]any{"Dyno": os.Getenv("DYNO")}); err != nil {
 		log.Print(err)
 	}
+}
+
+// hello greets /hello/{name} and /hello?name=.
+func hello(w http.ResponseWriter, r *http.Request) {
+	name := chi.URLParam(r, "name")
+	if name == "" {
+		name = r.URL.Query().Get("name")
+	}
+	if name == "" {
+		name = "World"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "Hello, %s!", name)
 }
 
 func answerJSON(w http.ResponseWriter, r *http.Request) {
@@ -128,19 +143,19 @@ func stream(w http.ResponseWriter, r *http.Request) {
 
 const largeBytesMax = 1 << 30
 
-// large sends ?mb= megabytes (5 if not said).
+// large streams ?bytes= bytes (5 MB if not said).
 func large(w http.ResponseWriter, r *http.Request) {
-	mb, err := strconv.Atoi(r.URL.Query().Get("mb"))
-	if err != nil {
-		mb = 5
+	left := 5 << 20
+	if said := r.URL.Query().Get("bytes"); said != "" {
+		n, err := strconv.Atoi(said)
+		if err != nil || n < 0 || n > largeBytesMax {
+			http.Error(w, "bytes must be a number up to 1 GiB", http.StatusBadRequest)
+			return
+		}
+		left = n
 	}
-	left := min(max(mb, 0)<<20, largeBytesMax)
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(left))
-	block := make([]byte, 32<<10)
-	for i := range block {
-		block[i] = byte('a' + i%26)
-	}
+	block := bytes.Repeat([]byte("a"), 32<<10)
 	for left > 0 {
 		n, err := w.Write(block[:min(left, len(block))])
 		if err != nil {
@@ -159,14 +174,50 @@ func upload(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "received %d bytes\n", n)
 }
 
-func environment(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "at start: %s\nnow: %s\ndyno: %s\n", greeting, os.Getenv("GREETING"), os.Getenv("DYNO"))
+// memory fills ?mb= megabytes (64 if not said), checks them and lets them go.
+func memory(w http.ResponseWriter, r *http.Request) {
+	mb, err := strconv.Atoi(r.URL.Query().Get("mb"))
+	if err != nil {
+		mb = 64
+	}
+	var blocks [][]byte
+	for i := range min(mb, 512) {
+		blocks = append(blocks, bytes.Repeat([]byte{byte(i)}, 1<<20))
+	}
+	for i, block := range blocks {
+		if bytes.Count(block, []byte{byte(i)}) != len(block) {
+			http.Error(w, "memory was damaged", http.StatusInternalServerError)
+			return
+		}
+	}
+	fmt.Fprintf(w, "%d MB held\n", len(blocks))
 }
 
+// environment answers one variable: ?name=GREETING, or &when=start for what was read before main.
+func environment(w http.ResponseWriter, r *http.Request) {
+	value, ok := os.LookupEnv(r.URL.Query().Get("name"))
+	if r.URL.Query().Get("when") == "start" {
+		value, ok = greeting, greeting != ""
+	}
+	if !ok {
+		http.Error(w, "not set", http.StatusNotFound)
+		return
+	}
+	io.WriteString(w, value)
+}
+
+// random answers what must differ in every instance, and the time.
 func random(w http.ResponseWriter, r *http.Request) {
 	id := make([]byte, 16)
 	rand.Read(id)
-	fmt.Fprintf(w, "%s up since %s\n", hex.EncodeToString(id), started.UTC().Format(time.RFC3339Nano))
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{
+		"uuid":    fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
+		"random":  mathrand.Float64(),
+		"time":    time.Now().UTC().Format(time.RFC3339Nano),
+		"started": started.UTC().Format(time.RFC3339Nano),
+	})
 }
 
 // fetch gets ?url= over plain HTTP.
