@@ -27,7 +27,7 @@ impl Test {
     /// Builds the binary first: the end-to-end tests start it.
     pub fn run(&self) -> anyhow::Result<()> {
         setup::install_missing()?;
-        cargo(["build", "--release", "--locked", "--package", "dyno-cli"])?;
+        cargo(["build", "--release", "--locked", "--package", "dyno"])?;
         let mut arguments = vec!["test", "--release", "--locked", "--no-fail-fast"];
         match &self.only {
             Some(package) => arguments.extend(["--package", package.as_str()]),
@@ -50,7 +50,7 @@ pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
         "bench",
         "--locked",
         "--package",
-        "dyno-cli",
+        "dyno",
         "--package",
         "dyno-bench",
     ])?;
