@@ -18,8 +18,9 @@ from _dyno import adjust
 adjust.interpreter()
 
 from _dyno import application, command, process, snapshot, wsgi, asgi  # noqa: E402
-from _dyno import preload  # noqa: E402
+from _dyno import preload, standard_library  # noqa: E402
 
+standard_library.copy_out()
 preload.modules()
 
 
