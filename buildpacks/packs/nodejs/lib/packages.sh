@@ -41,9 +41,10 @@ install_packages() {
   fi
 }
 
-run_build_script() {
+# The named scripts of package.json, those that there are.
+run_scripts() {
   local script
-  for script in heroku-prebuild heroku-postbuild build; do
+  for script in "$@"; do
     [[ -n $(manifest "p.scripts?.['$script']") ]] || continue
     # heroku-postbuild stands in for build.
     [[ $script == build && -n $(manifest "p.scripts?.['heroku-postbuild']") ]] && continue
@@ -55,7 +56,7 @@ run_build_script() {
 }
 
 prune_packages() {
-  # NPM's own record holds addresses and is of no use in a dyno.
+  # npm's own record holds addresses and is of no use in a dyno.
   if [[ -n $(manifest 'Object.keys(p.devDependencies ?? {}).length || ""') ]]; then
     header "Pruning devDependencies"
     quietly npm prune --omit=dev --ignore-scripts --no-package-lock || fail "npm prune failed" "hint: the messages above are npm's"
