@@ -25,7 +25,8 @@ def copy_out():
     for directory, folders, files in os.walk(SOURCE):
         folders[:] = sorted(folder for folder in folders if folder not in LEFT_OUT)
         target = DESTINATION + directory[len(SOURCE) :]
-        os.makedirs(target, exist_ok=True)
+        if not os.path.isdir(target):
+            os.mkdir(target)  # not makedirs: the root of the guest's file system cannot be looked at
         for name in sorted(files):
             if name in LEFT_OUT:
                 continue
