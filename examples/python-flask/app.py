@@ -1,11 +1,13 @@
-"""A small guest book: what an ordinary Flask app does, one route each."""
+"""An ordinary Flask app: one route for each thing that web apps do."""
 
 import os
 import random
+import sys
 import time
 import uuid
+from pathlib import Path
 
-from flask import Flask, Response, abort, jsonify, redirect, render_template, request, session, url_for
+from flask import Flask, Response, jsonify, redirect, render_template, request, session, url_for
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY", "for development only")
@@ -13,20 +15,18 @@ app.secret_key = os.environ.get("SECRET_KEY", "for development only")
 # Read once while the app is imported, as settings usually are.
 GREETING = os.environ.get("GREETING", "Hello")
 
+LARGE_BYTES_MAX = 256 * 1024 * 1024
+CHUNK = b"a" * 65536
+
+
+def text(body, status=200):
+    return Response(body, status=status, mimetype="text/plain")
+
 
 @app.get("/")
 def index():
+    print("somebody opened the guest book")
     return render_template("index.html", greeting=GREETING, name=session.get("name"))
-
-
-@app.get("/api/time")
-def api_time():
-    return jsonify(unix=time.time(), query=request.args.to_dict(), client=request.remote_addr)
-
-
-@app.post("/echo")
-def echo():
-    return Response(request.get_data(), mimetype=request.mimetype or "application/octet-stream")
 
 
 @app.post("/name")
@@ -35,34 +35,59 @@ def name():
     return redirect(url_for("index"))
 
 
-@app.get("/stream")
-def stream():
-    count = min(request.args.get("count", 5, type=int), 10_000)
-    return Response((f"line {number}\n" for number in range(count)), mimetype="text/plain")
+@app.get("/hello")
+def hello():
+    return text(f"Hello, {request.args.get('name', 'World')}!")
+
+
+@app.post("/echo")
+def echo():
+    return Response(request.get_data(), content_type=request.content_type or "application/octet-stream")
+
+
+@app.get("/cookies")
+def cookies():
+    visits = request.cookies.get("visits", 0, type=int) + 1
+    response = text(f"visits={visits}")
+    response.set_cookie("visits", str(visits), httponly=True)
+    return response
 
 
 @app.get("/large")
 def large():
-    size = min(request.args.get("bytes", 5_000_000, type=int), 50_000_000)
-    block = b"0123456789abcdef" * 4096
-    whole, rest = divmod(size, len(block))
+    """Streams: no more than one chunk is in memory, however many bytes are asked for."""
+    size = min(max(request.args.get("bytes", 0, type=int), 0), LARGE_BYTES_MAX)
 
-    def blocks():
-        for _ in range(whole):
-            yield block
-        yield block[:rest]
+    def chunks():
+        for left in range(size, 0, -len(CHUNK)):
+            yield CHUNK[:left]
 
-    return Response(blocks(), mimetype="application/octet-stream", headers={"Content-Length": str(size)})
+    return Response(chunks(), mimetype="text/plain", headers={"Content-Length": str(size)})
 
 
-@app.get("/env/<variable>")
-def env(variable):
-    return jsonify(at_import=GREETING, now=os.environ.get(variable))
+@app.get("/file")
+def file():
+    """Reads a data file of the app while the request runs."""
+    return text(Path(app.root_path, "data", "proverbs.txt").read_text("utf-8"))
+
+
+@app.get("/lazy")
+def lazy():
+    """Imports a part of the standard library that nothing else here uses."""
+    import colorsys
+
+    return jsonify(hls=colorsys.rgb_to_hls(0.2, 0.4, 0.6))
+
+
+@app.get("/environment")
+def environment():
+    value = os.environ.get(request.args.get("name", ""))
+    return text("", 404) if value is None else text(value)
 
 
 @app.get("/random")
 def random_values():
-    return jsonify(random=random.random(), uuid=str(uuid.uuid4()), dyno=os.environ.get("DYNO"))
+    return jsonify(uuid=str(uuid.uuid4()), random=random.random(), time=time.time())
 
 
 @app.get("/error")
@@ -70,11 +95,7 @@ def error():
     raise RuntimeError("this route always fails")
 
 
-@app.get("/missing")
-def missing():
-    abort(404)
-
-
 @app.get("/crash")
 def crash():
+    print("leaving with status 1", file=sys.stderr, flush=True)
     os._exit(1)
