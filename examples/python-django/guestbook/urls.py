@@ -1,0 +1,5 @@
+"""Addresses of the project."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("visitors.urls"))]

@@ -1,0 +1,1 @@
+"""The app: visitors of the guest book."""

@@ -1,0 +1,7 @@
+"""Tells Django about the app."""
+
+from django.apps import AppConfig
+
+
+class VisitorsConfig(AppConfig):
+    name = "visitors"
