@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The owner's process id has at most this many digits.
 const OWNER_BYTES_MAX: u64 = 32;
@@ -58,6 +59,12 @@ impl DataDir {
             create_private(&folder)?;
         }
         Ok(data_dir)
+    }
+
+    /// When the directory was first used, as far as its files tell.
+    pub fn since(&self) -> SystemTime {
+        let made = fs::metadata(self.sealing_key()).and_then(|metadata| metadata.modified());
+        made.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     pub fn store_file(&self) -> PathBuf {

@@ -67,8 +67,8 @@ pub const SOURCE_PATH_DEPTH_MAX: usize = 64;
 pub const SOURCE_URL_LIFETIME: Duration = Duration::from_hours(1);
 /// Archives that may lie on disk at the same time; beyond it an upload is refused until old ones expire.
 pub const SOURCES_MAX: usize = 128;
-/// How often expired archives are looked for.
-pub const SOURCE_SWEEP_PERIOD: Duration = Duration::from_mins(10);
+/// How often expired archives and outputs are looked for.
+pub const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// Uploads that run at the same time.
 pub const UPLOADS_MAX: usize = 8;
 
@@ -82,6 +82,8 @@ pub const BUILD_OUTPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const BUILDS_KEPT_MAX: usize = 100;
 /// A build is ended after this long (Heroku's 15 minutes, longer because a first build fetches its toolchain).
 pub const BUILD_TIMEOUT: Duration = Duration::from_mins(30);
+/// Outputs of builds and release commands older than this are removed; the log keeps no longer either.
+pub const OUTPUT_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// How long the address of a build's output lives.
 pub const OUTPUT_URL_LIFETIME: Duration = Duration::from_hours(24);
 

@@ -58,6 +58,27 @@ impl BuildStatus {
     }
 }
 
+impl Build {
+    /// A build that waits, of a source that nothing is said about.
+    pub fn new(app: AppId) -> Self {
+        let now = Timestamp::now();
+        Self {
+            id: BuildId::generate(),
+            app,
+            status: BuildStatus::Pending,
+            buildpacks: Vec::new(),
+            source_version: None,
+            source_description: None,
+            source_checksum: None,
+            slug: None,
+            release: None,
+            release_id: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 /// A build as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {

@@ -57,6 +57,11 @@ impl ConfigVars {
         &self.0
     }
 
+    /// The variables themselves.
+    pub fn into_map(self) -> BTreeMap<String, String> {
+        self.0
+    }
+
     /// Applies `patch` and checks the result.
     pub fn patched(&self, patch: &ConfigPatch) -> Result<Self, ConfigVarsError> {
         let mut vars = self.0.clone();

@@ -82,7 +82,7 @@ impl SqliteStore {
             write_loop(write_connection, write_jobs, &newest_sender, revisions_max);
         })?;
         spawn("dyno-store-read", move || {
-            read_loop(&read_connection, read_jobs)
+            read_loop(&read_connection, read_jobs);
         })?;
         Ok(Self {
             shared: Arc::new(Shared {

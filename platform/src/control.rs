@@ -1,0 +1,60 @@
+//! What the API's handlers work with.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::account::Account;
+use crate::api::RateLimit;
+use crate::build::{Builds, Outputs};
+use crate::data_dir::DataDir;
+use crate::log::LogHub;
+use crate::model::{App, Release};
+use crate::reconcile::Fleet;
+use crate::release::{Apps, ReleasePhase, Releases};
+use crate::secret::{ApiKey, Sealer};
+
+/// The control plane's parts, shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub account: Account,
+    pub api_key: ApiKey,
+    /// `http://127.0.0.1:8080`, for clients that named no host.
+    pub api_url: String,
+    /// The port that apps are served on.
+    pub port: u16,
+    pub sealer: Sealer,
+    pub rate_limit: RateLimit,
+    pub apps: Apps,
+    pub releases: Releases,
+    pub phase: ReleasePhase,
+    pub builds: Builds,
+    pub outputs: Arc<Outputs>,
+    pub logs: Arc<LogHub>,
+    pub fleet: Fleet,
+    /// Its lock is held for as long as anything works in it.
+    pub data_dir: DataDir,
+    /// Ends the streams that would otherwise outlive the platform.
+    pub shutdown: CancellationToken,
+}
+
+impl Control {
+    /// Tells the app's log of a new release.
+    pub fn tell(&self, app: &App, release: &Release) {
+        let log = self.logs.app(app.id, app.name.as_str());
+        let user = &self.account.email;
+        log.api(&format!("{} by user {user}", release.description));
+        log.api(&format!(
+            "Release {} created by user {user}",
+            release.version
+        ));
+    }
+
+    /// Tells the app's log of a new release, and starts its release command if it has one.
+    pub fn announce(&self, app: &App, release: &Release) {
+        self.tell(app, release);
+        if release.has_command {
+            self.phase.start(app, release);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! From what should run to what runs: level-triggered, without input, nudged and periodic.
+//!
+//! [`Fleet`] watches the store and tells each app's task what is wanted; the task ([`app_task`]) compares that with
+//! the dynos it owns and takes whatever steps are possible now, again and again. It never acts on *what* changed, so a
+//! restart of the process, a lost nudge and a change in the middle of another are all the same path.
+
+mod app_task;
+mod desired;
+mod engine;
+mod fleet;
+mod members;
+mod one_off;
+mod route;
+mod status;
+
+pub(crate) use engine::{
+    BOOT, DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run,
+    RunningDyno, log_as,
+};
+pub(crate) use fleet::{Fleet, FleetParts, Selection};
+pub(crate) use one_off::{OneOff, OneOffError, one_off_name};
+pub(crate) use status::DynoStatus;

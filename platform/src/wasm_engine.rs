@@ -1,0 +1,231 @@
+//! The reconciler's engine: dynos of `dyno-runtime`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use dyno_router::{Backend, BackendError, BackendErrorKind};
+use dyno_runtime::{
+    CallError, Dyno, DynoOptions, DynoSize, LogLine, LogSink, Process, ProcessSpec, Runtime,
+};
+use dyno_slug::SlugStore;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use tokio_stream::wrappers::WatchStream;
+
+use crate::log::LogSource;
+use crate::model::DynoSizeName;
+use crate::reconcile::{
+    DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run,
+    RunningDyno,
+};
+
+/// Runs slugs of a store in a runtime.
+pub(crate) struct WasmEngine {
+    runtime: Runtime,
+    slugs: SlugStore,
+}
+
+struct WasmProcess {
+    runtime: Runtime,
+    process: Process,
+    /// What the slug says that the process type is called with.
+    arguments: Vec<String>,
+}
+
+struct WasmDyno(Dyno);
+
+/// Hands a dyno's lines on; their source is set by the host, never read from the guest's text.
+struct Lines(DynoLog);
+
+impl WasmEngine {
+    pub fn new(runtime: Runtime, slugs: SlugStore) -> Self {
+        Self { runtime, slugs }
+    }
+}
+
+impl Engine for WasmEngine {
+    fn load(
+        &self,
+        request: ProcessRequest,
+    ) -> BoxFuture<'static, Result<Arc<dyn LoadedProcess>, LoadFailure>> {
+        let (runtime, slugs) = (self.runtime.clone(), self.slugs.clone());
+        async move {
+            let process = load(runtime, slugs, request).await?;
+            Ok(Arc::new(process) as Arc<dyn LoadedProcess>)
+        }
+        .boxed()
+    }
+}
+
+async fn load(
+    runtime: Runtime,
+    slugs: SlugStore,
+    request: ProcessRequest,
+) -> Result<WasmProcess, LoadFailure> {
+    let digest = request
+        .slug
+        .parse()
+        .map_err(|error| LoadFailure(format!("the slug's digest is damaged: {error}")))?;
+    let slug = tokio::task::spawn_blocking(move || slugs.get(&digest))
+        .await
+        .map_err(|error| LoadFailure(format!("reading the slug was interrupted: {error}")))?
+        .map_err(|error| LoadFailure(chain(&error)))?;
+    let process_type = request
+        .process_type
+        .parse()
+        .map_err(|error| LoadFailure(format!("the process type's name is damaged: {error}")))?;
+    let entry = slug.manifest().process_types.get(&process_type);
+    let arguments = entry
+        .map(|entry| entry.arguments.clone())
+        .unwrap_or_default();
+    let spec = ProcessSpec {
+        release: request.release,
+        config_vars: request.config_vars.into_map(),
+        log: Arc::new(Lines(request.log)),
+        ..ProcessSpec::new(request.app, slug, process_type)
+    };
+    let process = Process::load(&runtime, spec)
+        .await
+        .map_err(|error| LoadFailure(chain(&error)))?;
+    Ok(WasmProcess {
+        runtime,
+        process,
+        arguments,
+    })
+}
+
+/// An error and its causes in one line of words, none of them twice.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl WasmProcess {
+    /// The runtime starts a dyno again unless it is given a command of its own.
+    fn command(&self, run: Run) -> Option<Vec<String>> {
+        match run {
+            Run::Always => None,
+            Run::OnceWith(more) => Some(self.arguments.iter().cloned().chain(more).collect()),
+            Run::OnceInstead(arguments) => Some(arguments),
+        }
+    }
+}
+
+impl LoadedProcess for WasmProcess {
+    fn start(&self, start: DynoStart) -> Arc<dyn RunningDyno> {
+        let options = DynoOptions {
+            size: runtime_size(start.size),
+            log: Arc::new(Lines(start.log)),
+            command: self.command(start.run),
+            environment: start.environment,
+            ..DynoOptions::new(start.name)
+        };
+        Arc::new(WasmDyno(Dyno::start(&self.runtime, &self.process, options)))
+    }
+}
+
+/// Every name of the API's sizes is one of the runtime's; a test says so.
+fn runtime_size(size: DynoSizeName) -> DynoSize {
+    DynoSize::by_name(size.as_str()).unwrap_or_default()
+}
+
+impl LogSink for Lines {
+    fn write(&self, line: LogLine) {
+        let source = match line.source {
+            dyno_runtime::LogSource::App => LogSource::App,
+            dyno_runtime::LogSource::Platform => LogSource::Heroku,
+        };
+        (self.0)(source, &line.text);
+    }
+}
+
+impl RunningDyno for WasmDyno {
+    fn state(&self) -> DynoState {
+        state(self.0.state())
+    }
+
+    fn states(&self) -> BoxStream<'static, DynoState> {
+        WatchStream::new(self.0.watch()).map(state).boxed()
+    }
+
+    fn since(&self) -> SystemTime {
+        self.0.since()
+    }
+
+    fn backend(&self) -> Arc<Backend> {
+        let dyno = self.0.clone();
+        // A closure and not the dyno's own tower service: that one boxes each call, as the router does already.
+        let service = tower::service_fn(move |request| {
+            let dyno = dyno.clone();
+            async move { dyno.call(request).await.map_err(backend_error) }
+        });
+        Backend::new(self.0.name(), service)
+    }
+
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, ()> {
+        self.0.stop(grace).boxed()
+    }
+
+    fn exit(&self) -> BoxFuture<'static, i32> {
+        self.0.wait_exit().map(|status| status.code()).boxed()
+    }
+}
+
+fn state(state: dyno_runtime::DynoState) -> DynoState {
+    match state {
+        dyno_runtime::DynoState::Starting => DynoState::Starting,
+        dyno_runtime::DynoState::Up => DynoState::Up,
+        dyno_runtime::DynoState::Idle => DynoState::Idle,
+        dyno_runtime::DynoState::Crashed => DynoState::Crashed,
+        dyno_runtime::DynoState::Down => DynoState::Down,
+    }
+}
+
+fn backend_error(error: CallError) -> BackendError {
+    let kind = match error {
+        CallError::NotUp(request) => return BackendError::unavailable(*request),
+        CallError::QueueFull => BackendErrorKind::QueueFull,
+        // The router's own time-out is shorter, so this is a dyno whose end nobody waits for any more.
+        CallError::NoResponse { .. } | CallError::Timeout => BackendErrorKind::NoResponse,
+        _ => BackendErrorKind::Platform,
+    };
+    // Its words only: the error itself may hold a request, which no other thread may look into.
+    BackendError::new(kind).with_source(error.to_string())
+}
+
+impl fmt::Debug for WasmEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmEngine")
+            .field("slugs", &self.slugs.path())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dyno_runtime::DynoSize;
+
+    use crate::model::DynoSizeName;
+
+    #[test]
+    fn the_runtime_knows_every_size_of_the_api() {
+        for size in DynoSizeName::ALL {
+            let known = DynoSize::by_name(size.as_str()).unwrap_or_else(|| panic!("{size}"));
+            assert_eq!(
+                known.memory_bytes_max,
+                u64::from(size.memory_mib()) << 20,
+                "{size}"
+            );
+        }
+    }
+}
