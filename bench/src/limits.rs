@@ -1,0 +1,30 @@
+//! The bounds of a benchmark run.
+
+use std::time::Duration;
+
+/// Longest wait for a server to answer its first request. A debug build compiling its first component needs most of it.
+pub const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Longest wait for a server to end after it was asked to; then it is killed.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An answer that takes longer than this counts as none.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at a server that is starting.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Most bytes of one answer, head included. The answer expected has some 200.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Most latencies kept of one cell, so that a long cell cannot fill the memory.
+pub const SAMPLES_MAX: usize = 20_000_000;
+
+/// Most connections at once: file descriptors are finite, and both ends of each are on this machine.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// Last lines of a server's output that an error shows.
+pub const LOG_LINES_SHOWN: usize = 20;
+
+/// A round in which the ceiling did less than this share of its median was disturbed, and is left out.
+pub const CEILING_SHARE_MIN: f64 = 0.6;

@@ -1,0 +1,165 @@
+//! The servers that are compared, and the files they need.
+
+use anyhow::{Context, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::server::Recipe;
+
+const HELLO_02: &str = include_str!("../guests/hello_02.wat");
+const HELLO_03: &str = include_str!("../guests/hello_03.wat");
+
+/// The name that every other server's figures are divided by.
+pub const CEILING: &str = "raw hyper";
+/// The peer, as its users run it.
+pub const SERVE: &str = "`wasmtime serve`";
+/// The peer, told to keep its instances.
+pub const SERVE_REUSE: &str = "`wasmtime serve`, reuse";
+/// The product.
+pub const DYNO: &str = "dyno";
+/// The product with a component of wasi:http 0.3.
+pub const DYNO_03: &str = "dyno, 0.3";
+/// The peer with a component of wasi:http 0.3.
+pub const SERVE_03: &str = "`wasmtime serve`, 0.3";
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// This program, which is the ceiling as well.
+    pub bench: PathBuf,
+    /// The product.
+    pub dyno: PathBuf,
+    /// The peer, if it could be had.
+    pub wasmtime: Option<PathBuf>,
+}
+
+/// Finds the product: beside this program, unless said otherwise.
+pub fn find_dyno(said: Option<PathBuf>, bench: &Path) -> anyhow::Result<PathBuf> {
+    let path = said.unwrap_or_else(|| bench.with_file_name("dyno"));
+    if !path.is_file() {
+        bail!(
+            "there is no dyno at {}\n  hint: build it with the same profile (cargo build --profile bench -p dyno), or say --dyno PATH",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// Writes the guests and the apps that hold them; returns how to start each server.
+pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recipe>> {
+    let mut recipes = vec![Recipe {
+        name: CEILING,
+        about: "hyper 1 alone, one single-threaded runtime for each processor: what the HTTP library itself can do here",
+        program: programs.bench.clone(),
+        arguments: vec!["raw-hyper".to_owned(), "{address}".to_owned()],
+        host: None,
+        ready: "ready ",
+    }];
+    let hello_02 = app(work_dir, "hello", HELLO_02)?;
+    let hello_03 = app(work_dir, "hello-03", HELLO_03)?;
+    if let Some(wasmtime) = &programs.wasmtime {
+        recipes.extend([
+            serve(
+                wasmtime,
+                SERVE,
+                "as it comes: a fresh instance for each request",
+                &[],
+                &hello_02,
+            ),
+            serve(
+                wasmtime,
+                SERVE_REUSE,
+                "told to keep an instance for 1,000,000 requests",
+                &["--max-instance-reuse-count=1000000"],
+                &hello_02,
+            ),
+            serve(
+                wasmtime,
+                SERVE_03,
+                "a component of wasi:http 0.3, told to keep an instance for 1,000,000 requests",
+                &[
+                    "-Sp3",
+                    "-Wcomponent-model-async",
+                    "--max-instance-reuse-count=1000000",
+                ],
+                &hello_03,
+            ),
+        ]);
+    }
+    recipes.push(up(
+        &programs.dyno,
+        DYNO,
+        "`dyno up`, defaults: router, one web dyno, request log, limits",
+        "hello.localhost",
+        &hello_02,
+        work_dir,
+    )?);
+    recipes.push(up(
+        &programs.dyno,
+        DYNO_03,
+        "the same with a component of wasi:http 0.3",
+        "hello-03.localhost",
+        &hello_03,
+        work_dir,
+    )?);
+    Ok(recipes)
+}
+
+/// An app for the wasm buildpack: a component and the line that runs it.
+fn app(work_dir: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    let component = wat::parse_str(text).with_context(|| format!("assembling {name}"))?;
+    let folder = work_dir.join(name);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("hello.wasm"), component)?;
+    fs::write(folder.join("Procfile"), "web: hello.wasm\n")?;
+    Ok(folder)
+}
+
+fn serve(
+    wasmtime: &Path,
+    name: &'static str,
+    about: &'static str,
+    options: &[&str],
+    app: &Path,
+) -> Recipe {
+    let mut arguments = vec!["serve".to_owned(), "--addr={address}".to_owned()];
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
+    arguments.push(app.join("hello.wasm").display().to_string());
+    Recipe {
+        name,
+        about,
+        program: wasmtime.to_owned(),
+        arguments,
+        host: None,
+        ready: "Serving HTTP on",
+    }
+}
+
+fn up(
+    dyno: &Path,
+    name: &'static str,
+    about: &'static str,
+    host: &'static str,
+    app: &Path,
+    work_dir: &Path,
+) -> anyhow::Result<Recipe> {
+    let folder = app
+        .file_name()
+        .context("an app's folder has a name")?
+        .to_string_lossy();
+    let data_dir = work_dir.join(format!("{folder}-data"));
+    Ok(Recipe {
+        name,
+        about,
+        program: dyno.to_owned(),
+        arguments: vec![
+            "up".to_owned(),
+            app.display().to_string(),
+            "--data-dir".to_owned(),
+            data_dir.display().to_string(),
+            "--listen={address}".to_owned(),
+        ],
+        host: Some(host),
+        ready: host,
+    })
+}

@@ -1,0 +1,198 @@
+//! A server under test: a process that listens on a free loopback port and answers the hello.
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+use crate::HELLO;
+use crate::limits::{LOG_LINES_SHOWN, POLL_INTERVAL, START_TIMEOUT, STOP_TIMEOUT};
+use crate::load::{Target, ask_once};
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Its name in tables.
+    pub name: &'static str,
+    /// What it is, in a sentence for the results file.
+    pub about: &'static str,
+    /// The program to run.
+    pub program: PathBuf,
+    /// Its arguments; `{address}` stands for the address to listen on.
+    pub arguments: Vec<String>,
+    /// The `Host` header it is asked with; none stands for the address.
+    pub host: Option<&'static str>,
+    /// What its output holds once it serves.
+    pub ready: &'static str,
+}
+
+/// A running server; ended when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    target: Target,
+    name: &'static str,
+}
+
+/// How a server came up.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// From the start of the process to its word that it serves.
+    pub ready: Duration,
+    /// From there to the first answer.
+    pub first_answer: Duration,
+}
+
+impl Server {
+    /// Starts a server, and waits until it has answered once.
+    pub async fn start(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Start)> {
+        let address = free_address()?;
+        let log = work_dir.join(format!("{}.log", recipe.name.replace([' ', '`', '/'], "-")));
+        let output =
+            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let arguments = recipe
+            .arguments
+            .iter()
+            .map(|argument| argument.replace("{address}", &address.to_string()));
+        let began = Instant::now();
+        let child = Command::new(&recipe.program)
+            .args(arguments)
+            .current_dir(work_dir)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", recipe.program.display()))?;
+        let target = Target {
+            address,
+            host: recipe
+                .host
+                .map_or_else(|| address.to_string(), str::to_owned),
+            expected: HELLO,
+        };
+        let mut server = Self {
+            child,
+            log,
+            target,
+            name: recipe.name,
+        };
+        server.wait_for_word(recipe.ready, began).await?;
+        let ready = began.elapsed();
+        server.wait_for_answer(began).await?;
+        let first_answer = began.elapsed().saturating_sub(ready);
+        Ok((
+            server,
+            Start {
+                ready,
+                first_answer,
+            },
+        ))
+    }
+
+    /// Whom to ask.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// User and system time that the process has taken so far.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let ticks = ticks(&stat).context("/proc/<pid>/stat was not understood")?;
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis(ticks * 1000 / per_second))
+    }
+
+    /// Asks the server to end, as Ctrl-C does, and waits for it.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.end().map(drop)
+    }
+
+    async fn wait_for_word(&mut self, word: &str, began: Instant) -> anyhow::Result<()> {
+        while !fs::read_to_string(&self.log)?.contains(word) {
+            self.check_alive(began, "did not say that it serves")?;
+            sleep(POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_answer(&mut self, began: Instant) -> anyhow::Result<()> {
+        loop {
+            let Err(error) = ask_once(&self.target).await else {
+                return Ok(());
+            };
+            self.check_alive(began, &format!("did not answer as expected ({error:#})"))?;
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    fn check_alive(&mut self, began: Instant, otherwise: &str) -> anyhow::Result<()> {
+        let what = match self.child.try_wait()? {
+            Some(status) => format!("ended with {status}"),
+            None if began.elapsed() > START_TIMEOUT => otherwise.to_owned(),
+            None => return Ok(()),
+        };
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
+        let shown: Vec<_> = lines.into_iter().rev().collect();
+        bail!("{} {what}\n{}", self.name, shown.join("\n"))
+    }
+
+    fn end(&mut self) -> anyhow::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("no process")?, Signal::INT)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_TIMEOUT {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        self.child.kill()?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.end().is_err() {
+            let _ = self.child.kill();
+        }
+    }
+}
+
+/// Free now; nobody else on the machine is likely to take it before the server does.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// User and system time in a line of `/proc/<pid>/stat`. The program's name, in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn times_are_found_behind_a_name_with_parentheses() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 17 5 0 0 20 0 4 0 100 200 300";
+        assert_eq!(ticks(stat), Some(22));
+    }
+
+    #[test]
+    fn a_broken_line_has_no_times() {
+        assert_eq!(ticks("42 (a) S 1"), None);
+    }
+}
