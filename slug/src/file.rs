@@ -20,13 +20,16 @@ use crate::{
     manifest::SlugManifest,
 };
 
+/// Where each blob begins in the file, and its size.
+type Positions = BTreeMap<Digest, (u64, u64)>;
+
 /// An opened `.slug` file whose documents have been read and checked.
 ///
 /// Opening reads a few kilobytes however large the slug is; [`SlugFile::verify`] reads it all.
 #[derive(Debug)]
 pub struct SlugFile {
     path: PathBuf,
-    positions: BTreeMap<Digest, (u64, u64)>,
+    positions: Positions,
     image: Image,
     limits: Limits,
 }
@@ -112,7 +115,7 @@ impl SlugFile {
     }
 }
 
-fn read(path: &Path, limits: &Limits) -> Result<(BTreeMap<Digest, (u64, u64)>, Image), Fault> {
+fn read(path: &Path, limits: &Limits) -> Result<(Positions, Image), Fault> {
     let file = File::open(path).map_err(Fault::io("opening the file"))?;
     let length = file
         .metadata()
@@ -180,7 +183,7 @@ fn read(path: &Path, limits: &Limits) -> Result<(BTreeMap<Digest, (u64, u64)>, I
 
 fn body(
     path: &Path,
-    positions: &BTreeMap<Digest, (u64, u64)>,
+    positions: &Positions,
     digest: &Digest,
 ) -> Result<Take<BufReader<File>>, Fault> {
     let Some((position, size)) = positions.get(digest) else {

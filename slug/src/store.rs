@@ -350,7 +350,7 @@ impl Inner {
         }
         match staging {
             Some(staging) if staging.has_tree(&layer.digest) => {
-                staging.move_tree(&layer.digest, &self.root, &place)?
+                staging.move_tree(&layer.digest, &self.root, &place)?;
             }
             _ => {
                 // It was there when the import looked, and another process removed it since.

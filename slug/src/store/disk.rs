@@ -111,16 +111,21 @@ pub(super) fn read_document(
     if declared > limits.manifest_bytes_max {
         return Err(manifest_too_large(&name, limits));
     }
+    // The file's own word first, so that the message has the real size and not where reading stopped.
+    let length = file
+        .metadata()
+        .map_err(Fault::io(format!("looking at {name}")))?
+        .len();
     let mut bytes = Vec::new();
     file.take(declared.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(Fault::reading(&*name))?;
-    if bytes.len() as u64 != declared {
+    if length != declared || bytes.len() as u64 != declared {
         return Err(Fault::refused(
             name,
             Problem::Size {
                 declared,
-                actual: bytes.len() as u64,
+                actual: length,
             },
         ));
     }
