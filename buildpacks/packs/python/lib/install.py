@@ -90,6 +90,7 @@ def replace_requirements():
 
 def replace_candidates():
     """Offers no file of a refused package, and compiled wheels only of those that get stripped."""
+    from pip._internal.exceptions import InstallationError
     from pip._internal.index import package_finder
     from pip._internal.models.wheel import Wheel
 
@@ -97,8 +98,11 @@ def replace_candidates():
 
     def evaluate_link(self, link):
         name = native.canonical(self.project_name)
-        if TABLE.treatment(name) == "refuse":
+        treatment = TABLE.treatment(name)
+        if treatment in ("refuse", "stop"):
             note("refuse", name)
+            if treatment == "stop":
+                raise InstallationError(f"{name} needs native code")
             return package_finder.LinkType.different_project, "needs native code"
         return evaluate(self, link)
 

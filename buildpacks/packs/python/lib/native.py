@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-TREATMENTS = ("strip", "skip", "refuse")
+TREATMENTS = ("strip", "skip", "refuse", "stop")
 
 GENERIC_ADVICE = "look for a package in pure Python, or move that work to another service"
 

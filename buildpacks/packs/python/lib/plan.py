@@ -13,6 +13,7 @@ PACK_VERSION = "0.1.0"
 HANDLER, COMMAND = "wasi:http/proxy@0.2", "wasi:cli/command@0.2"
 APP_FILES = ("app.py", "main.py", "wsgi.py", "application.py", "server.py", "api.py", "asgi.py")
 APP_NAMES = ("app", "application", "api", "create_app", "make_app")
+ASGI_FRAMEWORKS = re.compile(r"^\s*(?:from|import)\s+(?:fastapi|starlette|quart|litestar|blacksheep)\b", re.MULTILINE)
 SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE['"]\s*(?:,|\]\s*=)\s*['"]([\w.]+)['"]""")
 
 
@@ -64,7 +65,8 @@ class Conventions:
                 continue
             name = app_name(self.text(path))
             if name:
-                return procfile.Web(f"{path[:-3]}:{name}", "asgi" if path == "asgi.py" else "auto")
+                asynchronous = path == "asgi.py" or ASGI_FRAMEWORKS.search(self.text(path))
+                return procfile.Web(f"{path[:-3]}:{name}", "asgi" if asynchronous else "auto")
             if "__main__" in self.text(path):
                 scripts.append(path)
         return procfile.Web(scripts[0]) if scripts else None
@@ -100,6 +102,13 @@ def console_scripts(site_packages):
             elif section == "console_scripts" and "=" in line:
                 names.add(line.partition("=")[0].strip())
     return names
+
+
+def shown_command(made):
+    """The line that a Procfile would have for this app."""
+    if made.app.endswith(".py"):
+        return f"python {made.app}"
+    return f"{'uvicorn' if made.interface == 'asgi' else 'gunicorn'} {made.app}"
 
 
 def quote(text):
@@ -144,7 +153,7 @@ def document(lines, conventions, toolchain, site_packages):
     if not any(name == "web" for name, _ in lines):
         made = conventions.web()
         if made is not None:
-            default_web = f"gunicorn {made.app}" if not made.app.endswith(".py") else f"python {made.app}"
+            default_web = shown_command(made)
             out.append(web_tables("web", made, base))
         elif not lines:
             raise report.BuildFailed(

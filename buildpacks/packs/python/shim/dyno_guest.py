@@ -24,6 +24,13 @@ standard_library.copy_out()
 preload.modules()
 
 
+def leave(status):
+    """Ends the process with all of its status; `os._exit` only has success and failure."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    host_exit.exit_with_code(status)
+
+
 class WitWorld(wit_world.WitWorld):
     def boot(self):
         process.start()
@@ -45,17 +52,19 @@ class IncomingHandler(exports.IncomingHandler):
             process.start()
         if loaded is None:
             loaded = process.load_or_exit()
-        if loaded.interface == "asgi":
-            asgi.answer(loaded.call, request, response_out)
-        else:
-            wsgi.answer(loaded.call, request, response_out)
+        answer = asgi.answer if loaded.interface == "asgi" else wsgi.answer
+        try:
+            answer(loaded.call, request, response_out)
+        except SystemExit as leaving:
+            # As with one worker of a server: the app asked its process to end.
+            leave(command.status_of(leaving))
 
 
 class Run(exports.Run):
     def run(self):
         process.start()
         status = command.run(list(process.arguments()))
+        if status:
+            leave(status)
         sys.stdout.flush()
         sys.stderr.flush()
-        if status:
-            host_exit.exit_with_code(status)

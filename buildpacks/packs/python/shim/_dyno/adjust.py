@@ -1,7 +1,11 @@
-"""Makes this CPython behave where WebAssembly differs: output buffers, TLS, threads."""
+"""Makes this CPython behave where WebAssembly differs: output buffers, TLS, users, threads."""
 
 import io
+import os
 import sys
+
+# Not 0: nothing in a dyno runs as root.
+USER = 1000
 
 THREAD_REFUSED = (
     "can't start new thread: an app in WebAssembly has one thread; "
@@ -16,9 +20,11 @@ def interpreter():
 
     sys.modules["ssl"] = tls.module()
     threads()
-    from _dyno import loop
+    users()
+    from _dyno import libraries, loop
 
     loop.install()
+    libraries.install()
 
 
 def standard_streams():
@@ -34,6 +40,13 @@ def standard_streams():
     sys.stderr = sys.__stderr__ = output(2)
     raw = io.FileIO(0, "rb", closefd=False)
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8")
+
+
+def users():
+    """Gives the process an owner: libraries ask for it while they are imported."""
+    for name in ("getuid", "geteuid", "getgid", "getegid"):
+        if not hasattr(os, name):
+            setattr(os, name, lambda: USER)
 
 
 def threads():
@@ -66,45 +79,3 @@ def threads():
         return future
 
     pool.ThreadPoolExecutor.submit = submit
-
-
-async def run_sync(function, *arguments, **_options):
-    """Stands in for `anyio.to_thread.run_sync`: sync endpoints of Starlette and FastAPI."""
-    return function(*arguments)
-
-
-def loaded_libraries():
-    """Adjusts libraries that the app has just imported."""
-    anyio = sys.modules.get("anyio.to_thread")
-    if anyio is not None:
-        anyio.run_sync = run_sync
-    concurrency = sys.modules.get("asgiref.sync")
-    if concurrency is not None:
-        _asgiref(concurrency)
-
-
-def _asgiref(module):
-    """asgiref moves sync code to threads and async code to loops in threads; here both are inline."""
-    import asyncio
-
-    class SyncToAsync(module.SyncToAsync):
-        async def __call__(self, *arguments, **options):
-            return self.func(*arguments, **options)
-
-    class AsyncToSync(module.AsyncToSync):
-        def __call__(self, *arguments, **options):
-            coroutine = self.awaitable(*arguments, **options)
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                from _dyno.loop import Loop
-
-                loop = Loop()
-                try:
-                    return loop.run_until_complete(coroutine)
-                finally:
-                    loop.close()
-            coroutine.close()
-            raise RuntimeError("async_to_sync cannot be used inside a running event loop; await it instead")
-
-    module.SyncToAsync, module.AsyncToSync = SyncToAsync, AsyncToSync

@@ -6,8 +6,6 @@ import os
 import runpy
 import sys
 
-from _dyno import adjust
-
 # Set by the buildpack from the Procfile line (see lib/plan.py).
 APP_VARIABLE = "DYNO_PYTHON_APP"  # `module:name`, `module:factory()`, or `script.py` to run
 INTERFACE_VARIABLE = "DYNO_PYTHON_INTERFACE"  # `wsgi`, `asgi`, or `auto`
@@ -43,7 +41,6 @@ def load():
         call = run_script(target)
     else:
         call = from_target(target)
-    adjust.loaded_libraries()
     interface = os.environ.get(INTERFACE_VARIABLE, "auto")
     if interface == "auto":
         interface = interface_of(call)

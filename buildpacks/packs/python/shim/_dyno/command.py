@@ -6,8 +6,6 @@ import runpy
 import sys
 import traceback
 
-from _dyno import adjust
-
 # Options of `python` that change nothing here, and those that take a value.
 IGNORED_FLAGS = frozenset("BbdEIiOPqRsSuvx")
 VALUE_FLAGS = frozenset("WX")
@@ -24,12 +22,17 @@ def run(arguments):
             return _python(arguments[1:])
         return _console_script(program, arguments[1:])
     except SystemExit as leaving:
-        return _status(leaving.code)
+        return status_of(leaving)
     except KeyboardInterrupt:
         return 130
     except BaseException:
         traceback.print_exc()
         return 1
+
+
+def status_of(leaving):
+    """The exit status that a SystemExit stands for."""
+    return _status(leaving.code)
 
 
 def _status(value):
@@ -123,7 +126,6 @@ def _console_script(program, arguments):
         sys.argv[:] = [program, *arguments]
         sys.path[0] = os.getcwd()
         function = entry.load()
-        adjust.loaded_libraries()
         return _status(function())
     print(f"dyno: command not found: {program}", file=sys.stderr)
     print("  hint: a Python dyno runs python and the commands of installed packages", file=sys.stderr)

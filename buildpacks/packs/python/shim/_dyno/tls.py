@@ -99,6 +99,7 @@ def module():
     made._create_unverified_context = made._create_stdlib_context = lambda *_a, **_o: SSLContext()
     made.wrap_socket = made.get_server_certificate = refuse
     made.match_hostname = refuse
+    made.Purpose = types.SimpleNamespace(SERVER_AUTH="server", CLIENT_AUTH="client")
     made.TLSVersion = made.Options = made.VerifyMode = made.VerifyFlags = made.AlertDescription = _Versions()
     made.CERT_NONE, made.CERT_OPTIONAL, made.CERT_REQUIRED = 0, 1, 2
     made.PROTOCOL_TLS, made.PROTOCOL_TLS_CLIENT, made.PROTOCOL_TLS_SERVER = 2, 16, 17
