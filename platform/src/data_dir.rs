@@ -38,7 +38,7 @@ pub enum DataDirError {
 #[derive(Debug)]
 pub(crate) struct DataDir {
     root: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -49,7 +49,7 @@ impl DataDir {
             .canonicalize()
             .map_err(io_error(root, "finding its real path"))?;
         let lock = lock(&root)?;
-        let data_dir = Self { root, _lock: lock };
+        let data_dir = Self { root, lock };
         for folder in [
             data_dir.sources(),
             data_dir.outputs(),
@@ -59,6 +59,12 @@ impl DataDir {
             create_private(&folder)?;
         }
         Ok(data_dir)
+    }
+
+    /// Lets another owner in, before the last handle on this is gone.
+    pub fn unlock(&self) {
+        // What cannot be unlocked is when its file is closed.
+        let _ = self.lock.unlock();
     }
 
     /// When the directory was first used, as far as its files tell.

@@ -26,6 +26,7 @@
 
 mod account;
 mod api;
+mod api_service;
 mod build;
 mod capability;
 mod control;

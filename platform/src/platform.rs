@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
 use crate::api;
+use crate::api_service::ApiService;
 use crate::build::{Builds, Compiler, CompilerFolders, Outputs, Sources};
 use crate::control::Control;
 use crate::data_dir::{DataDir, DataDirError};
@@ -39,6 +40,8 @@ pub struct PlatformOptions {
     pub listen: SocketAddr,
     /// A settings file that must exist. Default: `dyno.toml` in the data directory, if there is one.
     pub settings_file: Option<PathBuf>,
+    /// The `dyno` program, whose primitives buildpacks call. Default: the running program, which is right for `dyno`.
+    pub dyno_executable: Option<PathBuf>,
 }
 
 impl PlatformOptions {
@@ -48,6 +51,7 @@ impl PlatformOptions {
             data_dir: data_dir.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             settings_file: None,
+            dyno_executable: None,
         }
     }
 
@@ -62,6 +66,13 @@ impl PlatformOptions {
     #[must_use]
     pub fn settings_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings_file = Some(path.into());
+        self
+    }
+
+    /// Gives buildpacks this `dyno` program: for a program that embeds the platform.
+    #[must_use]
+    pub fn dyno_executable(mut self, path: impl Into<PathBuf>) -> Self {
+        self.dyno_executable = Some(path.into());
         self
     }
 }
@@ -85,6 +96,9 @@ pub enum StartError {
     /// The slug store is unusable.
     #[error("the slug store cannot be used")]
     Slugs(#[from] dyno_slug::ReadError),
+    /// The buildpacks cannot be unpacked.
+    #[error(transparent)]
+    Buildpacks(#[from] dyno_buildpacks::UnpackError),
     /// The runtime cannot be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -125,6 +139,7 @@ pub struct Platform {
 
 /// What runs for as long as the platform does; ended at once when it is dropped.
 struct Tasks {
+    api: ApiService,
     serving: Option<JoinHandle<DrainReport>>,
     background: Vec<JoinHandle<()>>,
     stop: CancellationToken,
@@ -133,6 +148,8 @@ struct Tasks {
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.stop.cancel();
+        // The router holds the API, and the API's parts hold the router: neither would ever be dropped.
+        self.api.clear();
         for task in &self.background {
             task.abort();
         }
@@ -180,12 +197,17 @@ impl Platform {
             data_dir.since().into(),
         );
         let outputs = Outputs::new(data_dir.outputs());
+        let folders = compiler_folders(&data_dir, &settings);
+        let compiler = Compiler::new(folders, options.dyno_executable)?;
+        if let Err(error) = compiler.remove_leftovers() {
+            tracing::warn!(%error, "folders of interrupted builds could not be removed");
+        }
         let builds = Builds::new(
             Arc::clone(&store),
             Sources::new(data_dir.sources()),
             Arc::clone(&outputs),
             slugs,
-            Compiler::new(compiler_folders(&data_dir, &settings)),
+            compiler,
             settings.build.concurrency,
         );
         let phase = ReleasePhase::new(
@@ -200,7 +222,7 @@ impl Platform {
         builds.fail_interrupted().await?;
         phase.fail_interrupted(&apps).await?;
 
-        let api = ApiHolder::default();
+        let api = ApiService::default();
         let router = Router::new(RouterOptions {
             timeouts: settings.router.timeouts.clone(),
             limits: settings.router.limits.clone(),
@@ -240,7 +262,7 @@ impl Platform {
                 source,
             },
         )?;
-        Ok(Self::serve(router, listener, address, control))
+        Ok(Self::serve(router, listener, address, control, api))
     }
 
     fn serve(
@@ -248,6 +270,7 @@ impl Platform {
         listener: Listener,
         address: SocketAddr,
         control: Arc<Control>,
+        api: ApiService,
     ) -> Self {
         let stop = CancellationToken::new();
         let fleet = control.fleet.clone();
@@ -262,6 +285,7 @@ impl Platform {
             address,
             control,
             tasks: Tasks {
+                api,
                 serving: Some(serving),
                 background,
                 stop,
@@ -310,6 +334,7 @@ impl Platform {
         let report = tokio::time::timeout(grace, stop).await;
         // The next process must not find an address that nobody serves.
         drop(std::fs::remove_file(control.data_dir.api_url()));
+        control.data_dir.unlock();
         report.unwrap_or_default()
     }
 }
@@ -386,45 +411,6 @@ async fn sweep(control: Arc<Control>, stop: CancellationToken) {
         tokio::select! {
             () = tokio::time::sleep(SWEEP_PERIOD) => {}
             () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// The API's service, set once its parts exist: they need the router, and the router needs the service.
-#[derive(Clone, Default)]
-struct ApiHolder(Arc<std::sync::OnceLock<axum::Router>>);
-
-impl ApiHolder {
-    fn set(&self, api: axum::Router) {
-        // Set once, before the listener accepts.
-        drop(self.0.set(api));
-    }
-}
-
-impl tower::Service<http::Request<dyno_router::RequestBody>> for ApiHolder {
-    type Response = axum::response::Response;
-    type Error = std::convert::Infallible;
-    type Future = futures::future::BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<dyno_router::RequestBody>) -> Self::Future {
-        match self.0.get() {
-            Some(api) => {
-                let call =
-                    tower::ServiceExt::oneshot(api.clone(), request.map(axum::body::Body::new));
-                Box::pin(call)
-            }
-            None => Box::pin(async {
-                Ok(axum::response::IntoResponse::into_response(
-                    http::StatusCode::SERVICE_UNAVAILABLE,
-                ))
-            }),
         }
     }
 }

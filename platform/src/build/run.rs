@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{self, CacheKey};
-use super::compiler::{CompileError, CompileRequest};
+use super::compiler::CompileRequest;
 use super::queue::{BuildRequest, Builds, KnownSource};
 use super::unpack::{self, Unpacked};
 use super::{OutputWriter, SlugWords, import};
@@ -24,7 +24,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Unpack(#[from] unpack::UnpackError),
     #[error(transparent)]
-    Compile(#[from] CompileError),
+    Compile(#[from] dyno_buildpacks::CompileError),
     #[error("the slug could not be stored")]
     Slug(#[from] dyno_slug::ReadError),
     #[error(transparent)]

@@ -1,0 +1,10 @@
+//! A whole platform in a temporary directory, used over HTTP as its clients use it.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod builds;
+mod client;
+mod durability;
+mod releases;
+mod rig;
