@@ -1,0 +1,20 @@
+;; Never gives the processor back: a handler that loops without calling anything.
+(component
+  (import "wasi:http/types@0.2.12" (instance $http
+    (export "incoming-request" (type (sub resource)))
+    (export "response-outparam" (type (sub resource)))
+  ))
+  (alias export $http "incoming-request" (type $incoming-request))
+  (alias export $http "response-outparam" (type $response-outparam))
+
+  (core module $Main
+    (func (export "handle") (param $request i32) (param $outparam i32)
+      (loop $forever (br $forever)))
+  )
+  (core instance $main (instantiate $Main))
+
+  (func $handle (param "request" (own $incoming-request)) (param "response-out" (own $response-outparam))
+    (canon lift (core func $main "handle")))
+  (instance $handler (export "handle" (func $handle)))
+  (export "wasi:http/incoming-handler@0.2.12" (instance $handler))
+)
