@@ -26,8 +26,9 @@ fn main() -> io::Result<()> {
         }
         writeln!(
             list,
-            "    ({:?}, include_bytes!({file:?})),",
-            name.to_string_lossy()
+            "    ({:?}, include_bytes!({:?})),",
+            name.to_string_lossy(),
+            file.to_string_lossy()
         )
         .map_err(io::Error::other)?;
     }

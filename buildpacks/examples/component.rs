@@ -1,4 +1,4 @@
-//! Inspects and adapts wasm files from a shell: `component kind FILE`, `component adapt IN -o OUT`, ….
+//! What buildpacks ask of `$DYNO`, from a shell: `component kind FILE`, `component adapt IN -o OUT`, `precompress DIR`, ….
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use dyno_buildpacks::component::{self, AdaptOptions};
 
 const USAGE: &str = "usage: component kind FILE
        component imports|exports|unmet FILE
+       precompress DIR
        component adapt [--world web|web-boot|worker] [--realloc-via-memory-grow] IN.wasm -o OUT.wasm";
 
 fn main() -> anyhow::Result<()> {
@@ -14,6 +15,13 @@ fn main() -> anyhow::Result<()> {
     // `"$DYNO" component kind …` works with this program as well.
     if arguments.first().is_some_and(|first| first == "component") {
         arguments.remove(0);
+    }
+    if let [verb, directory] = arguments.as_slice()
+        && verb == "precompress"
+    {
+        let done = dyno_buildpacks::precompress(directory.as_ref())?;
+        println!("{done}");
+        return Ok(());
     }
     let Some((verb, rest)) = arguments.split_first() else {
         bail!(USAGE)

@@ -61,8 +61,8 @@ pub const BUILD_FILE_KIB_MAX: u64 = 8 * 1024 * 1024;
 /// The most slugs that the build cache keeps; the least recently used goes first.
 pub const SLUG_CACHE_ENTRIES_MAX: usize = 32;
 
-/// Files smaller than this are not compressed in advance: a packet holds them anyway.
-pub const PRECOMPRESS_BYTES_MIN: u64 = 1024;
+/// Files smaller than this are not compressed in advance: what is saved is less than the header fields take.
+pub const PRECOMPRESS_BYTES_MIN: u64 = 512;
 
 /// Files larger than this are not compressed in advance: it takes longer than it saves.
 pub const PRECOMPRESS_BYTES_MAX: u64 = 16 * 1024 * 1024;

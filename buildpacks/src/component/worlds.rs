@@ -93,11 +93,18 @@ impl FromStr for GuestWorld {
 /// Resolves one of our 0.2 worlds, written as if WASI were at version 0.2.`patch`.
 ///
 /// A core module names the interfaces it exports with the version its own toolchain had, and the
-/// encoder wants exactly that name. The definitions of 0.2 only grow, and each addition is marked
-/// with `@since`, so an older version of ours *is* that version.
+/// encoder wants exactly that name. The definitions of 0.2 only grow, so ours hold all of an older
+/// version's; what came later is let in too, because a module imports only what it names, and a
+/// host that lacks it says so by name.
 pub(super) fn resolve_02(world: GuestWorld, patch: u64) -> anyhow::Result<(Resolve, WorldId)> {
     let version = format!("@0.2.{patch}");
-    let rewrite = |text: &str| text.replace(&format!("@0.2.{WASI_02_PATCH}"), &version);
+    let since = |patch: u64| format!("@since(version = 0.2.{patch})");
+    let rewrite = |text: &str| {
+        let text = text.replace(&format!("@0.2.{WASI_02_PATCH}"), &version);
+        (patch + 1..=WASI_02_PATCH).fold(text, |text, later| {
+            text.replace(&since(later), &since(patch))
+        })
+    };
     let (resolve, package) = resolve(&rewrite(WORLD_02), WIT_02, rewrite)?;
     let world = resolve.select_world(&[package], Some(world.name()))?;
     Ok((resolve, world))
