@@ -1,4 +1,4 @@
-"""Makes this CPython behave where WebAssembly differs: output buffers, TLS, users, threads."""
+"""Makes this CPython behave where WebAssembly differs: output buffers, TLS, users, processes, threads."""
 
 import io
 import os
@@ -21,6 +21,7 @@ def interpreter():
     sys.modules["ssl"] = tls.module()
     threads()
     users()
+    processes()
     from _dyno import libraries, loop
 
     loop.install()
@@ -47,6 +48,21 @@ def users():
     for name in ("getuid", "geteuid", "getgid", "getegid"):
         if not hasattr(os, name):
             setattr(os, name, lambda: USER)
+
+
+def processes():
+    """Lets `multiprocessing.synchronize` be imported, which some libraries do for a type annotation."""
+
+    class SemLock:
+        SEM_VALUE_MAX = 2**31 - 1
+
+        def __init__(self, *_arguments, **_options):
+            raise OSError("a dyno is one process: semaphores between processes are not available")
+
+    module = type(sys)("_multiprocessing")
+    module.SemLock, module.flags = SemLock, {}
+    module.sem_unlink = lambda _name: None
+    sys.modules["_multiprocessing"] = module
 
 
 def threads():

@@ -16,3 +16,6 @@ TURNS_AFTER_RESPONSE = 64
 
 # Longest time the event loop looks only at sockets while it also waits for a body or a timer.
 MIXED_WAIT_SECONDS = 0.002
+
+# Longest head of a request that an HTTPS client of the app sends.
+REQUEST_HEAD_BYTES_MAX = 256 * 1024

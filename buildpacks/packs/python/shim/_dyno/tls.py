@@ -1,13 +1,17 @@
 """Stands in for the `ssl` module, which this CPython is built without.
 
-The names exist, so that urllib3, requests, pg8000 and redis import; a context can be made and set
-up; opening a TLS connection raises an error that says what to do.
+The names exist, so that urllib3, requests, pg8000 and redis import, and a context can be made and set
+up. HTTPS goes through the host's client (`https.py`); any other protocol over TLS raises an error
+that says what to do.
 """
 
 import types
+import warnings
+
+from _dyno import https
 
 REFUSED = (
-    "TLS sockets are not available in a dyno: connect to add-ons without TLS "
+    "TLS sockets are not available in a dyno except for HTTPS clients: connect to add-ons without TLS "
     "(their endpoints are private to the host)"
 )
 
@@ -54,7 +58,10 @@ class SSLContext:
     def cert_store_stats(self):
         return {"x509": 0, "crl": 0, "x509_ca": 0}
 
-    wrap_socket = wrap_bio = refuse
+    def wrap_socket(self, sock, *_arguments, server_hostname=None, **_options):
+        return https.Socket(sock, server_hostname, lambda: SSLError(REFUSED))
+
+    wrap_bio = refuse
 
 
 class _Version(int):
@@ -80,6 +87,8 @@ class _Versions:
 
 def module():
     """Builds the module; the standard library's `ssl.py` would fail before it defined a name."""
+    # urllib3 tells every app that this is no OpenSSL, which is known.
+    warnings.filterwarnings("ignore", message="urllib3 v2 only supports OpenSSL")
     made = types.ModuleType("ssl", __doc__)
     made.SSLError = made.socket_error = SSLError
     for name in ERROR_NAMES.split():
