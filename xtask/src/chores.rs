@@ -27,7 +27,8 @@ impl Test {
     /// Builds the binary first: the end-to-end tests start it.
     pub fn run(&self) -> anyhow::Result<()> {
         setup::install_missing()?;
-        cargo(["build", "--release", "--locked", "--package", "dyno"])?;
+        // The same selection as the tests': another one would have other features, and compile wasmtime twice.
+        cargo(["build", "--release", "--locked", "--workspace", "--bins", "--tests", "--examples"])?;
         let mut arguments = vec!["test", "--release", "--locked", "--no-fail-fast"];
         match &self.only {
             Some(package) => arguments.extend(["--package", package.as_str()]),

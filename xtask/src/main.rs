@@ -1,7 +1,14 @@
-//! The project's own chores: `cargo xtask setup | test | bench | ci`.
+//! The project's own chores: `cargo xtask setup | test | ci | bench | tidy`.
 
-mod chores;
+mod bench;
+mod ci;
+mod command;
+mod places;
 mod setup;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -15,25 +22,31 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Install what builds and tests need and this machine lacks.
+    /// Check for what builds and tests need, and install what is missing
     Setup,
-    /// Run all tests with the release profile, the real binary and real toolchains.
-    Test(chores::Test),
-    /// Measure dyno beside its peers and write bench/RESULTS.md.
-    Bench {
-        /// Passed on to the harness; `-- --help` lists them.
-        #[arg(last = true)]
-        arguments: Vec<String>,
-    },
-    /// What must pass before a change lands: format, lints, tests.
+    /// Build the binary and run all tests
+    Test(suite::Arguments),
+    /// Run what .ci/run runs: format, lints, tests
     Ci,
+    /// Compare dyno with raw hyper and `wasmtime serve`; writes bench/RESULTS.md
+    Bench(bench::Arguments),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().chore {
-        Chore::Setup => setup::install_missing(),
-        Chore::Test(test) => test.run(),
-        Chore::Bench { arguments } => chores::bench(&arguments),
-        Chore::Ci => chores::ci(),
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Setup => setup::run(),
+        Chore::Test(arguments) => suite::run(&arguments),
+        Chore::Ci => ci::run(),
+        Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,126 +1,152 @@
-//! Finds the programs that builds and tests call, and installs those that Debian has.
+//! What builds and tests need from the machine; what is missing is installed where apt can.
 
-use anyhow::{Context, bail};
-use std::env;
-use std::path::Path;
-use std::process::Command;
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
 
-/// A program, the Debian package that brings it, and what needs it.
-struct Tool {
-    program: &'static str,
+use anyhow::bail;
+
+use crate::command;
+
+/// A program, or something else that a command tells the presence of.
+struct Need {
+    what: &'static str,
+    /// Succeeds when it is there.
+    check: &'static [&'static str],
+    /// The Debian package that has it; `None` where the distribution's is too old to be of use.
     package: Option<&'static str>,
     why: &'static str,
 }
 
-const TOOLS: [Tool; 9] = [
-    Tool {
-        program: "bash",
-        package: Some("bash"),
-        why: "buildpacks are bash scripts",
-    },
-    Tool {
-        program: "flock",
-        package: Some("util-linux"),
-        why: "buildpacks lock their toolchains with it",
-    },
-    Tool {
-        program: "git",
-        package: Some("git"),
-        why: "deploys are pushes",
-    },
-    Tool {
-        program: "cc",
+const NEEDS: &[Need] = &[
+    Need {
+        what: "a C compiler",
+        check: &["cc", "--version"],
         package: Some("gcc"),
-        why: "SQLite and zstd are compiled with it",
+        why: "SQLite, zstd and ring are C",
     },
-    Tool {
-        program: "curl",
-        package: Some("curl"),
-        why: "tests request apps as a user would",
+    Need {
+        what: "the C library's headers",
+        check: &[
+            "sh",
+            "-c",
+            "echo '#include <stdlib.h>' | cc -E - >/dev/null",
+        ],
+        package: Some("libc6-dev"),
+        why: "SQLite, zstd and ring are C",
     },
-    Tool {
-        program: "python3",
-        package: Some("python3"),
-        why: "the Python buildpack runs on it",
+    Need {
+        what: "git",
+        check: &["git", "--version"],
+        package: Some("git"),
+        why: "Go and npm fetch with it",
     },
-    Tool {
-        program: "node",
-        package: Some("nodejs"),
-        why: "the Node.js buildpack runs on it",
+    Need {
+        what: "flock",
+        check: &["flock", "--version"],
+        package: Some("util-linux"),
+        why: "builds share their toolchains under a lock",
     },
-    Tool {
-        program: "npm",
-        package: Some("npm"),
-        why: "the Node.js buildpack fetches packages with it",
+    Need {
+        what: "Python 3.11 or later with venv and pip",
+        check: &[
+            "python3",
+            "-c",
+            "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))",
+        ],
+        package: Some("python3-venv"),
+        why: "the Python buildpack, and wheels of other toolchains",
     },
-    // Debian's Go is older than what the buildpack patches.
-    Tool {
-        program: "go",
+    Need {
+        what: "Node 20 or later",
+        check: &[
+            "node",
+            "-e",
+            "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)",
+        ],
         package: None,
-        why: "the Go buildpack compiles with it (1.26)",
+        why: "the Node.js buildpack",
+    },
+    Need {
+        what: "npm",
+        check: &["npm", "--version"],
+        package: None,
+        why: "the Node.js buildpack",
+    },
+    Need {
+        what: "Go",
+        check: &["go", "version"],
+        package: None,
+        why: "the Go buildpack",
+    },
+    Need {
+        what: "dpkg-deb",
+        check: &["dpkg-deb", "--version"],
+        package: Some("dpkg"),
+        why: "the Rust buildpack unpacks Debian's toolchain with it",
     },
 ];
 
-/// Installs what is missing; fails with the list of what cannot be installed.
-pub fn install_missing() -> anyhow::Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !on_path(tool.program)).collect();
-    let packages: Vec<&str> = missing.iter().filter_map(|tool| tool.package).collect();
-    if !packages.is_empty() {
-        install(&packages)?;
+/// Installs what is missing and can be; names what is missing and cannot.
+pub fn run() -> anyhow::Result<()> {
+    let missing = missing();
+    let packages: Vec<_> = missing.iter().filter_map(|need| need.package).collect();
+    if !packages.is_empty() && is_there(&["apt-get", "--version"]) {
+        let mut update = apt("update");
+        let mut install = apt("install");
+        install
+            .args(["-y", "--no-install-recommends"])
+            .args(packages);
+        command::run(&mut update)?;
+        command::run(&mut install)?;
     }
-    let absent: Vec<String> = missing
-        .iter()
-        .filter(|tool| !on_path(tool.program))
-        .map(|tool| format!("  {}: {}", tool.program, tool.why))
-        .collect();
-    if !absent.is_empty() {
+    let missing: Vec<String> = self::missing().into_iter().map(described).collect();
+    if !missing.is_empty() {
         bail!(
-            "these programs are needed and not on the PATH; please install them:\n{}",
-            absent.join("\n")
+            "this machine has not what is needed:\n{}",
+            missing.join("\n")
         );
     }
     Ok(())
 }
 
-fn on_path(program: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| {
-        env::split_paths(&path).any(|directory| is_program(&directory.join(program)))
-    })
+fn described(need: &Need) -> String {
+    let way = match need.package {
+        Some(package) => format!("hint: apt-get install {package}"),
+        None => "hint: install it as its own project says, and put it in PATH".to_owned(),
+    };
+    format!("  {} ({})\n    {way}", need.what, need.why)
 }
 
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+fn missing() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !is_there(need.check)).collect()
 }
 
-fn install(packages: &[&str]) -> anyhow::Result<()> {
-    let list = packages.join(" ");
-    if !on_path("apt-get") {
-        bail!(
-            "these packages are needed: {list}\nhint: install them with your system's package manager"
-        );
+fn is_there(check: &[&str]) -> bool {
+    let Some((program, arguments)) = check.split_first() else {
+        return false;
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// apt-get, by sudo for those who are not root.
+fn apt(verb: &str) -> Command {
+    let is_root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+    if !is_root {
+        command.arg("apt-get");
     }
-    eprintln!("installing {list} with apt-get");
-    for arguments in [
-        vec!["update", "-qq"],
-        [
-            &["install", "-y", "-qq", "--no-install-recommends"],
-            packages,
-        ]
-        .concat(),
-    ] {
-        let status = Command::new("apt-get")
-            .args(&arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .context("apt-get could not be started")?;
-        if !status.success() {
-            bail!(
-                "apt-get {} failed\nhint: run `apt-get install {list}` as root",
-                arguments.join(" ")
-            );
-        }
-    }
-    Ok(())
+    command
+        .arg(OsStr::new(verb))
+        .args(["-q"])
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
