@@ -130,8 +130,8 @@ def web_tables(name, made, base):
     return table(f"process.{name}", rows + [("reuse", quote("instance"))]) + environment_table(name, environment)
 
 
-def command_tables(name, words, environment, base):
-    rows = [("component", quote(base)), ("world", quote(COMMAND))]
+def command_tables(name, words, environment, component):
+    rows = [("component", quote(component)), ("world", quote(COMMAND))]
     rows.append(("arguments", "[" + ", ".join(quote(word) for word in words) + "]"))
     return table(f"process.{name}", rows) + environment_table(name, environment)
 
@@ -144,7 +144,7 @@ def environment_table(name, environment):
 
 def document(lines, conventions, toolchain, site_packages):
     """The whole file, and the web command to show when the Procfile has none."""
-    base = f"{toolchain}/base.wasm"
+    base, worker = f"{toolchain}/base.wasm", f"{toolchain}/worker.wasm"
     out = ["format = 1\n"]
     out.append(table("buildpack", [("name", quote("python")), ("version", quote(PACK_VERSION))]))
     out.append(f"\n[[layer]]\nsource = {quote(f'{toolchain}/stdlib')}\nmount = {quote('/python')}\n")
@@ -164,7 +164,7 @@ def document(lines, conventions, toolchain, site_packages):
         if name == "web":
             out.append(web_tables(name, procfile.web(name, command, conventions), base))
         else:
-            out.append(command_tables(name, *procfile.arguments(name, command, scripts), base))
+            out.append(command_tables(name, *procfile.arguments(name, command, scripts), worker))
     return "".join(out), default_web
 
 

@@ -69,13 +69,14 @@ class Document(InAFolder):
         text, default = plan.document(lines, conventions, "/tools/python-1", self.folder / "packages")
         return tomllib.loads(text), default
 
-    def test_web_and_worker_share_the_base(self):
+    def test_web_and_worker_run_from_the_toolchain(self):
         lines = [("web", "gunicorn --chdir src app:app"), ("worker", "MODE=x python worker.py 'a \"b\"'")]
         made, default = self.document(lines, {})
         self.assertIsNone(default)
         self.assertEqual(made["layer"], [{"source": "/tools/python-1/stdlib", "mount": "/python"}])
         web, worker = made["process"]["web"], made["process"]["worker"]
-        self.assertEqual(web["component"], worker["component"])
+        self.assertEqual(web["component"], "/tools/python-1/base.wasm")
+        self.assertEqual(worker["component"], "/tools/python-1/worker.wasm")
         self.assertEqual((web["world"], web["boot"]), ("wasi:http/proxy@0.2", "release"))
         self.assertEqual(
             web["environment"],
