@@ -6,6 +6,8 @@
 
 mod connection;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::fmt;
