@@ -1,12 +1,23 @@
 //! The `dyno` command.
 
+mod action;
 mod ago;
+mod api;
 mod arguments;
+mod build_output;
+mod columns;
+mod compiler;
+mod env_file;
 mod failure;
+mod log_view;
 mod places;
 mod say;
+mod scale;
 mod serve_component;
 mod signals;
+mod source_archive;
+mod target;
+mod text_stream;
 mod verbs;
 
 use std::process::ExitCode;

@@ -32,12 +32,8 @@ pub fn is_terminal() -> bool {
     stdout().is_terminal()
 }
 
-/// A text in a style of standard output. `console` leaves it plain when that is no terminal or NO_COLOR is set.
-pub fn styled<D>(style: &Style, text: D) -> StyledObject<D> {
-    style.apply_to(text)
-}
-
-/// Important: headings and names.
+/// Important: headings and names. `console` leaves a text plain when standard output is no terminal, or NO_COLOR
+/// is set.
 pub fn bold<D>(text: D) -> StyledObject<D> {
     Style::new().bold().apply_to(text)
 }
