@@ -16,7 +16,10 @@ const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "common", "misc", "ty
 pub fn run() -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for path in files()? {
-        if path.ends_with(".rs") {
+        if Path::new(&path)
+            .extension()
+            .is_some_and(|extension| extension == "rs")
+        {
             check(&path, &mut problems)?;
         }
     }
