@@ -95,9 +95,12 @@ impl Stream {
             // The client gets the whole message it was promised; the rest is the dyno's mistake.
             self.ended = true;
             self.guard.failed(ErrorCode::H18);
-        } else if self.left == Some(0) || (self.left.is_none() && self.body.is_end_stream()) {
+        } else if self.body.is_end_stream() && self.left.unwrap_or(0) == 0 {
             // hyper drops a body that says it is at its end without asking once more.
             self.complete();
+        } else if self.left == Some(0) {
+            // HTTP/1 asks no more after the declared length; HTTP/2 does, and may get trailers.
+            self.guard.succeeded();
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
