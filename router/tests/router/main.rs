@@ -1,0 +1,11 @@
+//! The router between a client's raw bytes and scripted backends; each test owns both ends.
+#![allow(clippy::unwrap_used)]
+
+mod edge;
+mod failures;
+mod headers;
+mod lifecycle;
+mod messages;
+mod refusals;
+mod routing;
+mod streaming;
