@@ -12,6 +12,8 @@ mod members;
 mod one_off;
 mod route;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use engine::{
     BOOT, DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run,
