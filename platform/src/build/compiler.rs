@@ -16,7 +16,7 @@ use crate::model::{AppId, ConfigVars};
 /// Runs the slug compiler.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiler {
-    slug_compiler: dyno_buildpacks::Compiler,
+    inner: dyno_buildpacks::Compiler,
     /// One folder per running build, below this one.
     work: PathBuf,
     /// One folder per app, below this one.
@@ -88,7 +88,7 @@ impl Compiler {
         let mut buildpack_names: Vec<String> = packs.map(|pack| pack.name().to_owned()).collect();
         buildpack_names.sort();
         Ok(Self {
-            slug_compiler: compiler,
+            inner: compiler,
             work,
             caches,
             buildpack_names,
@@ -102,7 +102,7 @@ impl Compiler {
 
     /// Changes whenever our buildpacks do.
     pub fn packs_digest(&self) -> &str {
-        self.slug_compiler.packs().digest()
+        self.inner.packs().digest()
     }
 
     /// A new folder for one build, removed when it is dropped.
@@ -143,7 +143,7 @@ impl Compiler {
     ) -> Result<Compiled, RunError> {
         let cancellation = Cancellation::new();
         let _end = EndWithUs(cancellation.clone());
-        let compiler = self.slug_compiler.clone();
+        let compiler = self.inner.clone();
         let signal = cancellation.clone();
         let mut compiling = tokio::task::spawn_blocking(move || {
             compiler.compile(&wanted(request), &cancellation, &mut |event| {
