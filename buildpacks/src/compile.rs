@@ -253,7 +253,7 @@ impl Build<'_> {
             Some(_) => Some(self.compiler.key(self.request, &source)?),
             None => None,
         };
-        if let Some(found) = self.from_cache(key.as_deref())? {
+        if let Some(found) = self.kept(key.as_deref())? {
             return Ok(found);
         }
         let work = self.compiler.work_folder()?;
@@ -312,7 +312,7 @@ impl Build<'_> {
         }
     }
 
-    fn from_cache(&mut self, key: Option<&str>) -> Result<Option<Compiled>, CompileError> {
+    fn kept(&mut self, key: Option<&str>) -> Result<Option<Compiled>, CompileError> {
         let (Some(directory), Some(key)) = (&self.compiler.slug_cache, key) else {
             return Ok(None);
         };

@@ -148,9 +148,8 @@ mod tests {
     #[test]
     fn one_process_type_over_the_limit_is_refused() {
         let lines = |count: usize| {
-            (0..count)
-                .map(|index| format!("p{index}: x\n"))
-                .collect::<String>()
+            let lines: Vec<_> = (0..count).map(|index| format!("p{index}: x")).collect();
+            lines.join("\n")
         };
         assert!(Procfile::parse(&lines(limits::PROCESS_TYPES_MAX)).is_ok());
         assert!(Procfile::parse(&lines(limits::PROCESS_TYPES_MAX + 1)).is_err());

@@ -415,7 +415,7 @@ mod tests {
         };
         let mut lines = Vec::new();
         let outcome = run(&script, cancellation, &mut |line| {
-            lines.push(line.to_owned())
+            lines.push(line.to_owned());
         })
         .unwrap();
         (outcome, lines)

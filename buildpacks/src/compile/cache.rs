@@ -61,9 +61,8 @@ pub(super) fn find(
         let _ = fs::remove_file(&kept);
         return Ok(None);
     };
-    let buildpack = match fs::read_to_string(kept.with_extension("name")) {
-        Ok(name) => name,
-        Err(_) => return Ok(None),
+    let Ok(buildpack) = fs::read_to_string(kept.with_extension("name")) else {
+        return Ok(None);
     };
     put(&kept, target).map_err(failed("copying the slug to", target))?;
     // The least recently used goes first.

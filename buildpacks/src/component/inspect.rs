@@ -189,12 +189,8 @@ impl Outline {
         let mut outline = Outline::default();
         let mut parser = Parser::new(0);
         let mut rest = bytes;
-        loop {
-            let (payload, consumed) = match parser.parse(rest, true)? {
-                Chunk::Parsed { payload, consumed } => (payload, consumed),
-                // Only returned for input that is not at its end.
-                Chunk::NeedMoreData(_) => break,
-            };
+        // "More data is needed" is only said of input that is not at its end.
+        while let Chunk::Parsed { payload, consumed } = parser.parse(rest, true)? {
             rest = rest.get(consumed..).unwrap_or_default();
             match payload {
                 // A nested module or component has names of its own, which are not the file's.
