@@ -8,3 +8,4 @@ mod client;
 mod durability;
 mod releases;
 mod rig;
+mod switching;

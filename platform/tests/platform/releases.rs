@@ -32,7 +32,7 @@ async fn a_slug_is_released_served_and_logged() {
     assert_eq!(releases[0]["current"], true);
 
     assert_eq!(rig.visit("demo", "/seen?x=1").await.status, 200);
-    let log = rig.log("demo").await;
+    let log = rig.until_logged("demo", "path=\"/seen?x=1\"").await;
     for words in [
         "heroku[web.1]: Starting process with command `hello.wasm`",
         "heroku[web.1]: State changed from starting to up",
@@ -126,7 +126,7 @@ async fn a_formation_is_scaled_restarted_and_emptied() {
         .await;
     let answer = rig.visit("demo", "/").await;
     assert_eq!(answer.status, 503);
-    assert!(rig.log("demo").await.contains("code=H14"));
+    rig.until_logged("demo", "code=H14").await;
 
     let too_many = rig
         .patch("/apps/demo/formation/web", json!({ "quantity": 1_000_000 }))

@@ -115,10 +115,9 @@ impl Rig {
         self.post("/apps", json!({ "name": app })).await.expect(201);
     }
 
-    /// Uploads the hello slug to an app and answers the slug's id.
-    pub async fn upload_hello(&self, app: &str) -> String {
+    /// Uploads a slug to an app and answers the slug's id.
+    pub async fn upload(&self, app: &str, slug: Vec<u8>) -> String {
         let path = format!("/apps/{app}/slugs");
-        let slug = hello_slug();
         let answer = self
             .call(Method::POST, &path, "application/octet-stream", slug)
             .await;
@@ -128,7 +127,7 @@ impl Rig {
     /// Makes an app that answers `hello, world!`, and waits until it does.
     pub async fn deploy_hello(&self, app: &str) {
         self.create(app).await;
-        let slug = self.upload_hello(app).await;
+        let slug = self.upload(app, hello_slug()).await;
         let releases = format!("/apps/{app}/releases");
         self.post(&releases, json!({ "slug": slug }))
             .await
@@ -186,6 +185,19 @@ impl Rig {
         self.get(&path_of(url)).await.text()
     }
 
+    /// Waits until an app's log has these words, and returns the log.
+    pub async fn until_logged(&self, app: &str, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log(app).await;
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "{words} is not in\n{log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What a build printed, read to its end.
     pub async fn output(&self, build: &Value) -> String {
         let url = build["output_stream_url"].as_str().unwrap();
@@ -199,19 +211,27 @@ pub fn path_of(url: &str) -> String {
     rest[rest.find('/').unwrap()..].to_owned()
 }
 
-/// Whether `dynos` are `count` dynos that are all up.
+/// Whether `dynos` are `count` dynos that all take requests.
 pub fn are_up(dynos: &Value, count: usize) -> bool {
     let dynos = dynos.as_array().unwrap();
-    dynos.len() == count && dynos.iter().all(|dyno| dyno["state"] == "up")
+    dynos.len() == count
+        && dynos
+            .iter()
+            .all(|dyno| dyno["state"] == "up" || dyno["state"] == "idle")
 }
 
 /// A slug whose `web` answers `hello, world!`.
 fn hello_slug() -> Vec<u8> {
-    let directory = tempfile::tempdir().unwrap();
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
     let text = fs::read_to_string(guests.join("hello.wat")).unwrap();
-    let component = directory.path().join("hello.wasm");
-    fs::write(&component, wat::parse_str(text).unwrap()).unwrap();
+    slug_of(&wat::parse_str(text).unwrap())
+}
+
+/// A slug whose `web` is this component.
+pub fn slug_of(component: &[u8]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hello.wasm");
+    fs::write(&file, component).unwrap();
     let app = directory.path().join("app");
     fs::create_dir(&app).unwrap();
     let slug = directory.path().join("hello.slug");
@@ -219,7 +239,7 @@ fn hello_slug() -> Vec<u8> {
         .buildpack("wasm", "0")
         .process(
             "web".parse().unwrap(),
-            ProcessSource::new("hello.wasm", World::HttpProxy).component(&component),
+            ProcessSource::new("hello.wasm", World::HttpProxy).component(&file),
         )
         .write(&slug)
         .unwrap();
