@@ -3,6 +3,8 @@
 mod apps;
 mod error;
 mod phase;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use apps::{AppChange, Apps};
