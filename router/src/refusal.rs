@@ -51,13 +51,13 @@ pub(crate) fn take_host(parts: &mut request::Parts) -> Result<Host, Refusal> {
     };
     let host = Host::parse(authority.as_str().as_bytes()).ok_or(BAD_HEADER)?;
     match field {
-        Some(value) if parts.version == Version::HTTP_2 => {
-            if !value
-                .as_bytes()
-                .eq_ignore_ascii_case(authority.as_str().as_bytes())
-            {
-                return Err(BAD_HEADER);
-            }
+        Some(value)
+            if parts.version == Version::HTTP_2
+                && !value
+                    .as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
+            return Err(BAD_HEADER);
         }
         None if parts.version != Version::HTTP_2 => return Err(BAD_HEADER),
         _ => {}

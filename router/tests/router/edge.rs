@@ -1,6 +1,7 @@
 //! A router on a free port, its request log in memory, a client of raw bytes, and backends.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -25,10 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for `what`, or fails saying that it did not come.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 #[derive(Clone, Default)]
@@ -222,12 +221,14 @@ pub fn echoes(name: &str) -> Arc<Backend> {
         let (parts, body) = request.into_parts();
         let mut text = format!("{} {}\n", parts.method, parts.uri);
         for (name, value) in &parts.headers {
-            text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+            let value = String::from_utf8_lossy(value.as_bytes());
+            writeln!(text, "{name}: {value}").unwrap();
         }
         let body = body.collect().await;
         let body = body
             .map_err(|error| BackendError::new(BackendErrorKind::NoResponse).with_source(error))?;
-        text += &format!("body: {}\n", String::from_utf8_lossy(&body.to_bytes()));
+        let body = body.to_bytes();
+        writeln!(text, "body: {}", String::from_utf8_lossy(&body)).unwrap();
         Ok(Response::new(full(text)))
     })
 }
