@@ -204,17 +204,21 @@ async fn a_damaged_slug_is_refused_and_a_whole_one_described() {
     let mut flipped = whole.clone();
     let place_in_blob = whole.len() - whole.len() / 4;
     flipped[place_in_blob] ^= 0x01;
-    for (what, bytes) in [
-        ("a changed byte", flipped),
-        ("half a slug", whole[..whole.len() / 2].to_vec()),
-        ("no slug at all", b"hello".to_vec()),
-        ("nothing", Vec::new()),
+    for (what, bytes, reason) in [
+        ("a changed byte", flipped, "its bytes have the digest"),
+        (
+            "half a slug",
+            whole[..whole.len() / 2].to_vec(),
+            "the data ends too early",
+        ),
+        ("no slug at all", b"hello".to_vec(), ""),
+        ("nothing", Vec::new(), ""),
     ] {
         fs::write(&slug, bytes).unwrap();
         eprintln!("--- {what}");
         place
             .run(["inspect", slug_path])
             .await
-            .ended_with(1, &["slug site.slug"]);
+            .ended_with(1, &["site.slug is refused", reason]);
     }
 }

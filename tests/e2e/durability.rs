@@ -69,9 +69,10 @@ async fn damaged_compiled_code_is_compiled_again_and_never_run() {
     up.interrupt().await.succeeded();
 
     let native = place.path().join("runtime/native");
-    let compiled = large_files(&native);
+    let compiled = code_files(&native);
+    let is_component = |path: &PathBuf| path.extension().is_some();
     assert!(
-        !compiled.is_empty(),
+        compiled.iter().any(is_component),
         "no compiled code in {}",
         native.display()
     );
@@ -145,16 +146,16 @@ async fn an_unknown_host_is_heroku_s_no_such_app() {
     serve.interrupt().await.succeeded();
 }
 
-/// Files that can hold code: a component's is larger than any key or tag.
-fn large_files(directory: &Path) -> Vec<PathBuf> {
+/// Native code of components, and the functions it is put together from.
+fn code_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            // The cache per function authenticates each entry on its own.
-            continue;
-        }
-        if fs::metadata(&path).unwrap().len() > 4096 {
+            found.extend(code_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "native")
+            || path.ends_with("functions")
+        {
             found.push(path);
         }
     }

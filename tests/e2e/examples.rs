@@ -103,12 +103,7 @@ async fn journey(name: &str) {
     let (serve, app) = place.serve_app(name).await;
     place.web_dynos_up(name, 3).await;
     if !listed.is_static {
-        let greeting = app.get("/environment?name=GREETING").await.with_status(200);
-        assert_eq!(
-            greeting.text().trim_end(),
-            "Servus",
-            "a release that was acknowledged"
-        );
+        routes::config_vars_are_gone_when_unset(&place, &app, name).await;
     }
     let said = serve.all();
     assert!(

@@ -53,7 +53,9 @@ impl Place {
         }
         command
             .env("DYNO_DATA_DIR", self.path())
-            .env("NO_COLOR", "1");
+            .env("NO_COLOR", "1")
+            // For the verbs that build without a platform; a platform reads its settings.
+            .env("DYNO_TOOLCHAIN_DIR", binary::toolchains());
         command
     }
 
@@ -103,7 +105,7 @@ impl Place {
     /// Scales and waits until as many dynos are up.
     pub async fn scale_web(&self, name: &str, quantity: usize) {
         let change = format!("web={quantity}");
-        let scaled = self.run(["ps:scale", change.as_str(), "--app", name]).await;
+        let scaled = self.run(["ps:scale", "--app", name, change.as_str()]).await;
         scaled.ended_with(0, &[&format!("web at {quantity}")]);
         self.web_dynos_up(name, quantity).await;
     }

@@ -10,8 +10,10 @@ use crate::limits::{CHANGE_MAX, ECHO_BYTES, LARGE_BYTES};
 use crate::place::Place;
 use crate::wait;
 
-/// A config var the examples show at `/environment`.
+/// A config var, where the examples show it, and its value.
 const VARIABLE: &str = "GREETING";
+const PATH: &str = "/environment?name=GREETING";
+const VALUE: &str = "Servus";
 
 /// The routes of a fresh app, one after the other.
 pub async fn check(app: &App) {
@@ -52,15 +54,27 @@ async fn echo(app: &App) {
 
 async fn cookies(app: &App) {
     let first = app.get("/cookies").await.with_status(200);
-    assert_eq!(first.text().trim_end(), "visits=1");
+    assert_eq!(visits(&first), 1);
     let cookie = visits_cookie(&first);
     assert_eq!(cookie, "visits=1");
     let second = app
         .ask(app.request(Method::GET, "/cookies").header(COOKIE, cookie))
         .await
         .with_status(200);
-    assert_eq!(second.text().trim_end(), "visits=2");
+    assert_eq!(visits(&second), 2);
     assert_eq!(visits_cookie(&second), "visits=2");
+}
+
+/// The number at the end of the text, however it is introduced.
+fn visits(answer: &Answer) -> u32 {
+    let text = answer.text();
+    let number = text
+        .trim_end()
+        .rsplit(|character: char| !character.is_ascii_digit())
+        .next();
+    number
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_else(|| panic!("no number of visits in {text:?}"))
 }
 
 /// What a browser would send back.
@@ -96,14 +110,13 @@ pub async fn fresh_values(app: &App, requests: usize) {
 
 /// `config:set` makes a release that the app sees, and no request fails meanwhile.
 pub async fn config_vars(place: &Place, app: &App, name: &str, front_page_shows_it: bool) {
-    let path = format!("/environment?name={VARIABLE}");
-    app.get(&path).await.with_status(404);
+    app.get(PATH).await.with_status(404);
     let set = place
-        .run(["config:set", &format!("{VARIABLE}=Servus"), "--app", name])
+        .run(["config:set", &format!("{VARIABLE}={VALUE}"), "--app", name])
         .await;
-    set.ended_with(0, &[VARIABLE, "Servus"]);
+    set.ended_with(0, &[VARIABLE, VALUE]);
     let value = wait::until("the new config var", CHANGE_MAX, async || {
-        let answer = app.get(&path).await;
+        let answer = app.get(PATH).await;
         match answer.status.as_u16() {
             200 => Ok(answer.text()),
             404 => Err("404, the old release".to_owned()),
@@ -111,12 +124,28 @@ pub async fn config_vars(place: &Place, app: &App, name: &str, front_page_shows_
         }
     })
     .await;
-    assert_eq!(value.trim_end(), "Servus");
+    assert_eq!(value.trim_end(), VALUE);
     if front_page_shows_it {
         let front = app.get("/").await.with_status(200).text();
         assert!(
-            front.contains("Servus"),
+            front.contains(VALUE),
             "read while the app loads, and still the old value: {front}"
         );
     }
+}
+
+/// The acknowledged value is there, and `config:unset` makes a release without it.
+pub async fn config_vars_are_gone_when_unset(place: &Place, app: &App, name: &str) {
+    let answer = app.get(PATH).await.with_status(200);
+    assert_eq!(answer.text().trim_end(), VALUE);
+    let unset = place.run(["config:unset", VARIABLE, "--app", name]).await;
+    unset.succeeded();
+    wait::until("the config var's end", CHANGE_MAX, async || {
+        match app.get(PATH).await.status.as_u16() {
+            404 => Ok(()),
+            200 => Err("200, the old release".to_owned()),
+            status => panic!("{status} while a release took over"),
+        }
+    })
+    .await;
 }
