@@ -322,10 +322,9 @@ where
     B::Error: Into<BoxError>,
 {
     if body.is_end_stream() {
-        Empty::new().map_err(|never| match never {}).boxed_unsync()
-    } else {
-        body.map_err(Into::into).boxed_unsync()
+        return Empty::new().map_err(|never| match never {}).boxed_unsync();
     }
+    body.map_err(Into::into).boxed_unsync()
 }
 
 impl<B> tower::Service<http::Request<B>> for Dyno
