@@ -8,6 +8,7 @@ mod bad_input;
 mod binary;
 mod crash;
 mod detect;
+mod disk_full;
 mod durability;
 mod examples;
 mod exec;

@@ -150,7 +150,8 @@ pub async fn up_address(process: &mut Process, name: &str) -> App {
     App::new(name, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
+/// The first loopback address in a line.
+pub fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, after) = line.split_once("127.0.0.1:")?;
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     Some(SocketAddr::from(([127, 0, 0, 1], digits.parse().ok()?)))
