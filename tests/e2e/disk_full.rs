@@ -56,7 +56,7 @@ async fn a_release_on_a_full_disk_is_refused_and_leaves_nothing() {
     let refused = place
         .run(["config:set", "GREETING=Servus", "--app", APP])
         .await;
-    refused.ended_with(1, &[]);
+    refused.ended_with(1, &["is full; nothing was changed", "hint:"]);
     app.get("/environment?name=GREETING").await.with_status(404);
     fs::remove_file(&flag).unwrap();
     let releases = place
