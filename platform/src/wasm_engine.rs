@@ -195,8 +195,8 @@ fn backend_error(error: CallError) -> BackendError {
     let kind = match error {
         CallError::NotUp(request) => return BackendError::unavailable(*request),
         CallError::QueueFull => BackendErrorKind::QueueFull,
-        // The router's own time-out is shorter, so this is a dyno whose end nobody waits for any more.
-        CallError::NoResponse { .. } | CallError::Timeout => BackendErrorKind::NoResponse,
+        CallError::NoResponse { .. } => BackendErrorKind::NoResponse,
+        CallError::Timeout => BackendErrorKind::Timeout,
         _ => BackendErrorKind::Platform,
     };
     // Its words only: the error itself may hold a request, which no other thread may look into.
