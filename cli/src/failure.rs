@@ -46,9 +46,12 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
         if text.is_empty() || said.contains(&text) {
             continue;
         }
+        let mut is_hint = false;
         for (number, line) in text.lines().enumerate() {
             let trimmed = line.trim();
-            if trimmed.starts_with("hint:") {
+            // A hint goes on to the end of its text.
+            is_hint |= trimmed.starts_with("hint:");
+            if is_hint {
                 hints.push(trimmed.to_owned());
             } else if depth > 0 && number == 0 {
                 lines.push(format!("  because: {trimmed}"));

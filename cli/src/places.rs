@@ -23,11 +23,6 @@ impl DataDir {
             None => Ok(user_directory("XDG_DATA_HOME", ".local/share")?.join("dyno")),
         }
     }
-
-    /// Where builds keep their toolchains.
-    pub fn toolchains(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.path()?.join("toolchains"))
-    }
 }
 
 /// Where things are kept that can always be made again.

@@ -19,12 +19,11 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Serves until a signal; says where on standard error.
 pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
     let process = Process::of_component(runtime, spec).await?;
-    let mut options = DynoOptions::new("web.1");
-    options.log = Arc::new(StandardStreams);
-    let dyno = Dyno::start(runtime, &process, options);
+    let mut dyno_options = DynoOptions::new("web.1");
+    dyno_options.log = Arc::new(StandardStreams);
+    let dyno = Dyno::start(runtime, &process, dyno_options);
     let serving = dyno.clone();
-    let mut router = RouterOptions::default();
-    router.fallback = Some(Fallback::new(service_fn(
+    let fallback = Fallback::new(service_fn(
         // A refused request travels in the error, which is therefore not for other threads: its words are.
         move |request: http::Request<RequestBody>| {
             serving
@@ -32,7 +31,11 @@ pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
                 .oneshot(request)
                 .map_err(|error| error.to_string())
         },
-    )));
+    ));
+    let options = RouterOptions {
+        fallback: Some(fallback),
+        ..RouterOptions::default()
+    };
     let listener = Listener::bind(
         SocketAddr::from(([127, 0, 0, 1], 0)),
         PortSharing::Exclusive,
@@ -40,7 +43,7 @@ pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
     .context("no free port on 127.0.0.1")?;
     let address = listener.local_address().context("the port is not known")?;
     say::error_line(&format!("http://{address}/"));
-    Router::new(router).serve(listener, signals::stop()).await;
+    Router::new(options).serve(listener, signals::stop()).await;
     dyno.stop(STOP_GRACE).await;
     Ok(())
 }

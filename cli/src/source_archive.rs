@@ -40,7 +40,7 @@ impl SourceArchive {
         }
         let file = builder
             .into_inner()
-            .and_then(|writer| writer.into_inner().map_err(|error| error.into_error()));
+            .and_then(|writer| writer.into_inner().map_err(io::IntoInnerError::into_error));
         let mut file = file.context("the source cannot be packed")?;
         file.rewind()?;
         let (digest, _) = Digest::of_reader(&mut file)?;

@@ -31,7 +31,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let account: Account = api.get("/account").await?;
     say::heading(format!("{} Apps", account.email));
-    apps.iter().for_each(|app| say::line(&app.name));
+    for app in &apps {
+        say::line(&app.name);
+    }
     say::line("");
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use dyno_buildpacks::{BuildEvent, Cancellation, CompileRequest};
 use indicatif::HumanBytes;
 
+use crate::api::ConfigVars;
 use crate::build_output::BuildOutput;
 use crate::env_file::EnvFile;
 use crate::places::{DataDir, shown};
@@ -35,7 +36,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let vars = match &arguments.env_file {
         Some(file) => EnvFile::read(file)?.0,
-        None => Default::default(),
+        None => ConfigVars::new(),
     };
     let cancellation = Cancellation::new();
     let stopping = cancellation.clone();

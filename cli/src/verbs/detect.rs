@@ -20,7 +20,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let compiler = compiler::open(&arguments.data_dir)?;
-    match compiler.detect(&arguments.path, &Cancellation::new()) {
+    // Scripts are run from elsewhere.
+    let path = std::path::absolute(&arguments.path)?;
+    match compiler.detect(&path, &Cancellation::new()) {
         Ok(detected) => {
             say::line(detected.buildpack.name());
             Ok(ExitCode::SUCCESS)

@@ -26,8 +26,12 @@ pub struct Arguments {
     /// A component, or a core module of WASI preview 1
     file: PathBuf,
     /// Its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    argv: Vec<String>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -65,11 +69,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .file
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
-    let argv = std::iter::once(name.unwrap_or_else(|| "guest".to_owned()));
+    let first = std::iter::once(name.unwrap_or_else(|| "guest".to_owned()));
     let spec = ExecSpec {
         component: bytes,
         world,
-        arguments: argv.chain(arguments.arguments).collect(),
+        arguments: first.chain(arguments.argv).collect(),
         environment: arguments.env.into_iter().collect::<BTreeMap<_, _>>(),
         mounts,
         memory_bytes_max: DynoSize::default().memory_bytes_max,

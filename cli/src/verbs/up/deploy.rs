@@ -109,7 +109,7 @@ impl Deployment {
             match build.status.as_str() {
                 "succeeded" => return Ok(()),
                 "pending" if began.elapsed() < UP_TIMEOUT => {
-                    tokio::time::sleep(LOOK_PERIOD_MAX).await
+                    tokio::time::sleep(LOOK_PERIOD_MAX).await;
                 }
                 "pending" => bail!("the build of {} does not end", self.app),
                 _ => bail!(
