@@ -6,6 +6,7 @@ mod api;
 mod builds;
 mod client;
 mod durability;
+mod http_rules;
 mod releases;
 mod rig;
 mod switching;
