@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::limits::{STORE_CONFLICT_RETRIES_MAX, STORE_LIST_ENTRIES_MAX};
+use crate::limits::{APPS_MAX, STORE_CONFLICT_RETRIES_MAX, STORE_LIST_ENTRIES_MAX};
 use crate::log::LogHub;
 use crate::model::{App, AppId, AppName, Formation, Timestamp, generate_app_name};
 use crate::store::{
@@ -36,6 +36,9 @@ impl Apps {
 
     /// Makes an app; without a name it gets a generated one.
     pub async fn create(&self, name: Option<AppName>) -> Result<App, AppError> {
+        if self.count().await? >= APPS_MAX {
+            return Err(AppError::TooMany);
+        }
         for _ in 0..STORE_CONFLICT_RETRIES_MAX {
             let app = App::new(name.clone().unwrap_or_else(generate_app_name));
             let transaction = Transaction::default()
@@ -55,6 +58,22 @@ impl Apps {
             }
         }
         Err(AppError::TooMany)
+    }
+
+    async fn count(&self) -> Result<usize, StoreError> {
+        let mut count = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .store
+                .list(keys::APPS, after.as_deref(), STORE_LIST_ENTRIES_MAX)
+                .await?;
+            count += page.entries.len();
+            after = page.entries.into_iter().next_back().map(|entry| entry.key);
+            if !page.more {
+                return Ok(count);
+            }
+        }
     }
 
     /// Finds an app by its uuid or name.
