@@ -93,8 +93,6 @@ function write() {
   fs.writeFileSync(path.join(app, ".dyno/process-types.toml"), head + tables.join(""));
   const defaults = web ? `default_process_types:\n  web: ${quote(web)}\n` : "default_process_types: {}\n";
   fs.writeFileSync(path.join(app, ".dyno/release.yml"), `addons: []\nconfig_vars: {}\n${defaults}`);
-  console.log("-----> Discovering process types");
-  if (lines.length) console.log(`       Procfile declares types: ${lines.map(([name]) => name).join(", ")}`);
   if (web) console.log(`       Default types: web (${web})`);
 }
 

@@ -176,9 +176,6 @@ def main(build_dir, toolchain):
     (build_dir / ".dyno" / "process-types.toml").write_text(text, "utf-8")
     if default_web:
         (build_dir / ".dyno" / "python" / "default-web").write_text(default_web + "\n", "utf-8")
-    report.header("Discovering process types")
-    shown = [name for name, _ in lines] + (["web (default)"] if default_web else [])
-    report.detail(f"Procfile declares types: {', '.join(shown)}" if lines else f"Default types: {', '.join(shown)}")
     if default_web:
         report.detail(f"web: {default_web}")
 
