@@ -38,8 +38,19 @@ impl Test {
         if self.all {
             arguments.extend(["--", "--include-ignored"]);
         }
+        if self.only.is_none() && self.filter.is_none() {
+            python_pack_tests()?;
+        }
         cargo(arguments)
     }
+}
+
+/// The part of the Python buildpack that is written in Python, tested where it runs: on the host's Python.
+fn python_pack_tests() -> anyhow::Result<()> {
+    let mut command = Command::new("python3");
+    command.args(["-m", "unittest", "discover", "--start-directory", "tests"]);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(workspace().join("buildpacks/packs/python"));
+    run(command)
 }
 
 /// Runs the harness, which starts the release binary and its peers itself.
@@ -93,6 +104,10 @@ where
 {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
+    run(command)
+}
+
+fn run(mut command: Command) -> anyhow::Result<()> {
     let shown = format!("{command:?}");
     let status = command
         .status()
