@@ -52,7 +52,7 @@ impl BuildOutput {
     pub fn doing(&mut self, what: &str) {
         if let Some(terminal) = &mut self.terminal {
             terminal.end_step();
-            terminal.begin_step(what);
+            terminal.show(what);
         }
     }
 
@@ -88,6 +88,10 @@ impl Terminal {
 
     fn begin_step(&mut self, what: &str) {
         self.step_began = Some(Instant::now());
+        self.show(what);
+    }
+
+    fn show(&self, what: &str) {
         self.spinner.reset_elapsed();
         self.spinner.set_message(what.to_owned());
     }

@@ -17,8 +17,9 @@ pub async fn print(app: &str, listening: SocketAddr) {
     say::line(format!("       {}", say::bold(format!("http://{host}"))));
     if !leads_to_us(&host, listening).await {
         let address = reachable(listening);
+        // Browsers and curl resolve these names by themselves; a program that asks this system does not find them.
         say::line(format!(
-            "       {app}.localhost is not resolved here; where it is not, use:"
+            "       Where {app}.localhost is not resolved (this machine does not for every program):"
         ));
         say::line(format!(
             "       curl -H 'Host: {app}.localhost' http://{address}/"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::api::{
@@ -100,7 +100,6 @@ impl Deployment {
         while let Some(line) = lines.next().await? {
             output.line(&line);
         }
-        output.end();
         // The last words and the last write of a build are not one: the status may follow.
         let began = Instant::now();
         let path = self.path(&format!("/builds/{}", segment(&build.id)));
@@ -112,10 +111,7 @@ impl Deployment {
                     tokio::time::sleep(LOOK_PERIOD_MAX).await;
                 }
                 "pending" => bail!("the build of {} does not end", self.app),
-                _ => bail!(
-                    "{} was not built; what it was before keeps serving",
-                    self.app
-                ),
+                _ => return Err(self.not_deployed("was not built").await),
             }
         }
     }
@@ -128,13 +124,28 @@ impl Deployment {
             bail!("the build of {} made no release", self.app);
         };
         if release.status == "failed" {
-            bail!(
-                "release v{} of {} failed: its release command did not succeed; what it was before keeps serving",
-                release.version,
-                self.app
-            );
+            let version = release.version;
+            let what = format!("was not deployed: the release command of v{version} failed");
+            return Err(self.not_deployed(&what).await);
         }
         Ok(release)
+    }
+
+    /// Says what is left after a deployment that came to nothing.
+    async fn not_deployed(&self, what: &str) -> anyhow::Error {
+        let (app, range) = (&self.app, "version ..; order=desc,max=20");
+        let releases = self
+            .api
+            .list::<Release>(&self.path("/releases"), range)
+            .await;
+        let mut releases = releases.unwrap_or_default().into_iter();
+        match releases.find(|release| release.current) {
+            Some(current) => anyhow!(
+                "{app} {what}\nv{} stays its current release",
+                current.version
+            ),
+            None => anyhow!("{app} {what}"),
+        }
     }
 
     async fn scale(&self) -> anyhow::Result<()> {
