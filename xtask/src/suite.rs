@@ -26,12 +26,18 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::run()?;
-    command::run(command::cargo().args(["build", "--release", "--package", "dyno"]))?;
+    // The same selection as the tests': another one would have other features, and compile wasmtime twice.
+    let everything = ["--workspace", "--bins", "--tests", "--examples"];
+    command::run(
+        command::cargo()
+            .args(["build", "--release", "--locked"])
+            .args(everything),
+    )?;
     let toolchains = places::toolchains();
     std::fs::create_dir_all(&toolchains)
         .with_context(|| format!("{} cannot be made", toolchains.display()))?;
     let mut tests = command::cargo();
-    tests.args(["test", "--release"]);
+    tests.args(["test", "--release", "--locked"]);
     match &arguments.package {
         Some(package) => tests.args(["--package", package]),
         None => tests.arg("--workspace"),
