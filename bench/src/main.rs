@@ -142,6 +142,7 @@ async fn throughput(
     let mut servers = Vec::new();
     for recipe in recipes {
         eprintln!("starting {}", recipe.name);
+        Server::deploy(recipe, work_dir).await?;
         let (server, _) = Server::start(recipe, work_dir).await?;
         // Warm: caches, pools and branch predictors of a server that runs for months.
         load::run(server.target(), 16, cell)
@@ -174,13 +175,15 @@ async fn cold(
         .iter()
         .map(|recipe| (recipe.name, Vec::new()))
         .collect();
-    for _ in 0..starts {
+    for round in 0..starts {
+        eprint!("\rcold starts: round {} of {starts} ", round + 1);
         for (recipe, (_, starts)) in recipes.iter().zip(&mut all) {
             let (server, start) = Server::start(recipe, work_dir).await?;
             starts.push(start);
             server.stop()?;
         }
     }
+    eprintln!();
     all.retain(|(_, starts)| !starts.is_empty());
     Ok(all)
 }

@@ -51,6 +51,7 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
         name: CEILING,
         about: "hyper 1 alone, one single-threaded runtime for each processor: what the HTTP library itself can do here",
         program: programs.bench.clone(),
+        deploy: None,
         arguments: vec!["raw-hyper".to_owned(), "{address}".to_owned()],
         host: None,
         ready: "ready ",
@@ -86,22 +87,20 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
             ),
         ]);
     }
-    recipes.push(up(
+    recipes.push(deployed(
         &programs.dyno,
         DYNO,
-        "`dyno up`, defaults: router, one web dyno, request log, limits",
+        "deployed by `dyno up`, served by `dyno serve` as it comes: router, one web dyno, warm instances, a log line for each request",
         "hello.localhost",
         &hello_02,
-        work_dir,
-    )?);
-    recipes.push(up(
+    ));
+    recipes.push(deployed(
         &programs.dyno,
         DYNO_03,
         "the same with a component of wasi:http 0.3",
         "hello-03.localhost",
         &hello_03,
-        work_dir,
-    )?);
+    ));
     Ok(recipes)
 }
 
@@ -129,37 +128,38 @@ fn serve(
         name,
         about,
         program: wasmtime.to_owned(),
+        deploy: None,
         arguments,
         host: None,
         ready: "Serving HTTP on",
     }
 }
 
-fn up(
+/// `dyno serve` on a data directory into which the app was deployed: a server in production only serves.
+fn deployed(
     dyno: &Path,
     name: &'static str,
     about: &'static str,
     host: &'static str,
     app: &Path,
-    work_dir: &Path,
-) -> anyhow::Result<Recipe> {
-    let folder = app
-        .file_name()
-        .context("an app's folder has a name")?
-        .to_string_lossy();
-    let data_dir = work_dir.join(format!("{folder}-data"));
-    Ok(Recipe {
+) -> Recipe {
+    let mut data_dir = app.as_os_str().to_owned();
+    data_dir.push("-data");
+    let common = [
+        format!("--data-dir={}", Path::new(&data_dir).display()),
+        "--listen={address}".to_owned(),
+    ];
+    let mut up = vec!["up".to_owned(), app.display().to_string()];
+    up.extend(common.clone());
+    let mut serve = vec!["serve".to_owned()];
+    serve.extend(common);
+    Recipe {
         name,
         about,
         program: dyno.to_owned(),
-        arguments: vec![
-            "up".to_owned(),
-            app.display().to_string(),
-            "--data-dir".to_owned(),
-            data_dir.display().to_string(),
-            "--listen={address}".to_owned(),
-        ],
+        deploy: Some(up),
+        arguments: serve,
         host: Some(host),
-        ready: host,
-    })
+        ready: "ready ",
+    }
 }

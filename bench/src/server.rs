@@ -22,7 +22,9 @@ pub struct Recipe {
     pub about: &'static str,
     /// The program to run.
     pub program: PathBuf,
-    /// Its arguments; `{address}` stands for the address to listen on.
+    /// Arguments with which the program deploys what is served, once; it says the host's name when that is done.
+    pub deploy: Option<Vec<String>>,
+    /// Arguments with which it serves; `{address}` stands for the address to listen on.
     pub arguments: Vec<String>,
     /// The `Host` header it is asked with; none stands for the address.
     pub host: Option<&'static str>,
@@ -49,6 +51,19 @@ pub struct Start {
 }
 
 impl Server {
+    /// Deploys what the server serves, if it needs that.
+    pub async fn deploy(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<()> {
+        let (Some(arguments), Some(host)) = (&recipe.deploy, recipe.host) else {
+            return Ok(());
+        };
+        let deploying = Recipe {
+            arguments: arguments.clone(),
+            ready: host,
+            ..recipe.clone()
+        };
+        Self::start(&deploying, work_dir).await?.0.stop()
+    }
+
     /// Starts a server, and waits until it has answered once.
     pub async fn start(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Start)> {
         let address = free_address()?;
