@@ -155,6 +155,8 @@ struct Outline {
     kind: component::ComponentKind,
     unmet: Vec<String>,
     has_boot: bool,
+    /// One component may answer requests and also be a command: a language's base is both.
+    is_command: bool,
 }
 
 fn check_component(
@@ -176,7 +178,9 @@ fn check_component(
         None => outline(path, &process_name, &shown)?,
     };
     checked.insert(path.clone(), outline.clone());
-    if outline.kind.world() != Some(process.world.as_str()) {
+    let serves = outline.kind.world() == Some(process.world.as_str())
+        || (process.world == World::Command && outline.is_command);
+    if !serves {
         return Err(CompileError::WrongWorld {
             process: process_name,
             component: shown,
@@ -224,5 +228,8 @@ fn outline(path: &Path, process: &str, shown: &str) -> Result<Outline, CompileEr
         kind,
         unmet,
         has_boot: exports.iter().any(|name| name == "boot"),
+        is_command: exports
+            .iter()
+            .any(|name| name.starts_with("wasi:cli/run@0.2")),
     })
 }

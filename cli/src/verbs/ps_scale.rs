@@ -14,7 +14,6 @@ use crate::target::AppChoice;
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// web=2, worker+1, web=1:Standard-2X; none prints what there is
-    #[arg(allow_hyphen_values = true)]
     changes: Vec<Scale>,
     #[command(flatten)]
     app: AppChoice,
