@@ -153,13 +153,13 @@ build_libc() {
   contained="$tree/usr/lib/rustlib/$TARGET/lib/self-contained"
   mkdir -p "$objects" "$contained" "$tree/usr/include/dyno"
   cp -r "$PACK/libc/include/." "$tree/usr/include/dyno/"
-  for name in socket_table tcp stream options poll netdb fdio threads_none realpath crt1_command; do
+  for name in socket_table tcp stream options poll netdb fdio threads_none realpath crt1_command crt1_reactor; do
     "$tree/bin/clang" -O2 -std=c17 -Wall -Wextra -DDYNO_P2_FLAGS -I"$PACK/libc" -c "$PACK/libc/$name.c" -o "$objects/dyno_$name.o" ||
       fail "the C library for Rust could not be compiled ($name.c)" "hint: this is a fault of the pack with LLVM $LLVM_MAJOR; rustup target add $TARGET avoids it"
   done
   "$tree/bin/llvm-objcopy" --add-section=component-type:dyno-sockets="$PACK/libc/sockets.component-type" "$objects/dyno_socket_table.o"
   mv "$objects/dyno_crt1_command.o" "$contained/crt1-command.o"
-  cp "$libc/crt1-reactor.o" "$contained/"
+  mv "$objects/dyno_crt1_reactor.o" "$contained/crt1-reactor.o"
   cp "$libc/libc.a" "$contained/libc.a"
   "$tree/bin/llvm-ar" d "$contained/libc.a" read.o write.o readv.o writev.o close.o fcntl.o ioctl.o poll.o select.o pselect.o \
     fstat.o accept.o send.o recv.o shutdown.o getsockopt.o

@@ -9,10 +9,10 @@ warning() {
 }
 # fail MESSAGE [DETAIL…]: what happened, to what, and a `hint:` line among the details; ends the build.
 fail() {
-  local line
-  printf ' !\n !     %s\n' "$1"
+  printf ' !\n'
+  warning "$1"
   shift
-  for line in "$@"; do printf ' !     %s\n' "$line"; done
+  if [ $# -gt 0 ]; then printf '%s\n' "$@" | sed 's/^/ !     /'; fi
   printf ' !\n'
   exit 1
 }
