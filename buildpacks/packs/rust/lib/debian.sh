@@ -12,7 +12,7 @@ assemble_debian_toolchain() {
   exec {lock}>"$DYNO_TOOLCHAIN_DIR/.rust.lock"
   flock "$lock"
   # A finished folder of this recipe is used whatever Debian offers now: builds stay the same, and work offline.
-  found=$(find "$DYNO_TOOLCHAIN_DIR" -maxdepth 1 -type d -name "rust-*-$recipe" | sort -V | tail -n 1)
+  found=$(find -H "$DYNO_TOOLCHAIN_DIR" -maxdepth 1 -type d -name "rust-*-$recipe" | sort -V | tail -n 1)
   [ -n "$found" ] || assemble_new "$recipe"
   [ -n "$found" ] || found=$ASSEMBLED
   TOOLCHAIN=$found
