@@ -251,13 +251,14 @@ impl Dyno {
 impl Shared {
     fn enter(&self, state: DynoState) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.state.send_replace(state);
+        let before = *self.state.borrow();
         if before == state {
             return;
         }
         *since = SystemTime::now();
-        drop(since);
+        // The line comes first: who waits for a state may look at the log.
         self.say(format!("State changed from {before} to {state}"));
+        self.state.send_replace(state);
     }
 
     fn say(&self, text: String) {
