@@ -192,7 +192,7 @@ impl Compiler {
             return Err(crate::source::SourceError::NotADirectory(source.to_owned()).into());
         }
         let work = self.work_folder()?;
-        self.detect_in(source, source, work.path(), cancellation)
+        self.detect_in(source, work.path(), cancellation)
     }
 
     /// Compiles a source into a slug file. Blocks until it is there.
@@ -369,13 +369,9 @@ impl Build<'_> {
         work: &Path,
     ) -> Result<Vec<Detected>, CompileError> {
         if self.request.buildpacks.is_empty() {
-            let (app, shown) = (&folders.app, &self.request.source);
-            return Ok(vec![self.compiler.detect_in(
-                app,
-                shown,
-                work,
-                self.cancellation,
-            )?]);
+            let app = &folders.app;
+            let detected = self.compiler.detect_in(app, work, self.cancellation)?;
+            return Ok(vec![detected]);
         }
         self.compiler
             .named(&self.request.buildpacks)?
@@ -385,7 +381,6 @@ impl Build<'_> {
                     .ask(&buildpack, &folders.app, work, self.cancellation)?
                     .ok_or_else(|| CompileError::Refused {
                         buildpack: buildpack.name().to_owned(),
-                        source_directory: self.request.source.clone(),
                     })
             })
             .collect()

@@ -40,11 +40,10 @@ impl Compiler {
             .collect()
     }
 
-    /// Asks the embedded buildpacks in order; `shown` is the source as the user knows it.
+    /// Asks the embedded buildpacks in order.
     pub(super) fn detect_in(
         &self,
         app: &Path,
-        shown: &Path,
         work: &Path,
         cancellation: &Cancellation,
     ) -> Result<Detected, CompileError> {
@@ -57,7 +56,6 @@ impl Compiler {
             }
         }
         Err(CompileError::NoBuildpack {
-            source_directory: shown.to_owned(),
             files: SourceTree::scan(app, &[])?.file_count(),
         })
     }

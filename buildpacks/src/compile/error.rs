@@ -16,24 +16,20 @@ use crate::source::SourceError;
 pub enum CompileError {
     /// No buildpack takes the app.
     #[error(
-        "no buildpack recognises this app\n  looked in: {source_directory} ({files} files)\n  hint: {}",
+        "no buildpack recognises this app\n  looked at: {files} files\n  hint: {}",
         no_buildpack_hint()
     )]
     NoBuildpack {
-        /// The app's source.
-        source_directory: PathBuf,
-        /// How many files it has.
+        /// How many files the app has.
         files: usize,
     },
     /// The chosen buildpack does not take the app.
     #[error(
-        "the buildpack {buildpack} does not take this app\n  looked in: {source_directory}\n  hint: choose another one, or none to detect it"
+        "the buildpack {buildpack} does not take this app\n  hint: choose another one, or none to detect it"
     )]
     Refused {
         /// Its name.
         buildpack: String,
-        /// The app's source.
-        source_directory: PathBuf,
     },
     /// There is no such buildpack.
     #[error(

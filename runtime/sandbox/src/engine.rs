@@ -77,7 +77,7 @@ impl Engines {
             sequential: engine(EngineKind::Sequential, options, store.clone())?,
             concurrent: engine(EngineKind::Concurrent, options, store)?,
         };
-        engines.start_epochs();
+        engines.start_epochs()?;
         Ok(engines)
     }
 
@@ -89,9 +89,10 @@ impl Engines {
         }
     }
 
-    fn start_epochs(&self) {
+    /// Without ticks a guest's loop would never end, so no thread means no engines.
+    fn start_epochs(&self) -> wasmtime::Result<()> {
         let weak = [self.sequential.weak(), self.concurrent.weak()];
-        let spawned = thread::Builder::new().name("epoch".into()).spawn(move || {
+        thread::Builder::new().name("epoch".into()).spawn(move || {
             loop {
                 let mut alive = false;
                 for engine in &weak {
@@ -105,11 +106,8 @@ impl Engines {
                 }
                 thread::sleep(limits::EPOCH_TICK);
             }
-        });
-        if let Err(error) = spawned {
-            // Without ticks a guest's loop would never end; nothing can run safely.
-            panic!("the epoch thread could not be started: {error}");
-        }
+        })?;
+        Ok(())
     }
 }
 
