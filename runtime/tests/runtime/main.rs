@@ -4,3 +4,4 @@
 mod app;
 mod dynos;
 mod formations;
+mod hostile;
