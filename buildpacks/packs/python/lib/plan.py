@@ -144,7 +144,8 @@ def environment_table(name, environment):
 
 def document(lines, conventions, toolchain, site_packages):
     """The whole file, and the web command to show when the Procfile has none."""
-    base, worker = f"{toolchain}/base.wasm", f"{toolchain}/worker.wasm"
+    # One component for all: it exports a web handler and `run`.
+    base = f"{toolchain}/base.wasm"
     out = ["format = 1\n"]
     out.append(table("buildpack", [("name", quote("python")), ("version", quote(PACK_VERSION))]))
     out.append(f"\n[[layer]]\nsource = {quote(f'{toolchain}/stdlib')}\nmount = {quote('/python')}\n")
@@ -164,7 +165,7 @@ def document(lines, conventions, toolchain, site_packages):
         if name == "web":
             out.append(web_tables(name, procfile.web(name, command, conventions), base))
         else:
-            out.append(command_tables(name, *procfile.arguments(name, command, scripts), worker))
+            out.append(command_tables(name, *procfile.arguments(name, command, scripts), base))
     return "".join(out), default_web
 
 

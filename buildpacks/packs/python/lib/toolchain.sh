@@ -18,7 +18,7 @@ find_host_python() {
 toolchain_key() {
   (
     cd "$pack_dir"
-    find shim wit lib/snapshot_module.py lib/worker_component.py lib/toolchain.sh toolchain.env -type f \
+    find shim wit lib/snapshot_module.py lib/toolchain.sh toolchain.env -type f \
       ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c1-12
 }
@@ -61,7 +61,6 @@ build_toolchain() {
       -q -d "$pack_dir/wit" -w python componentize dyno_guest -p shim -p stdlib -o base.wasm
   ) || fail "the Python base component could not be built" "hint: the messages above are componentize-py's"
   [[ -f $work/stdlib/os.py ]] || fail "the standard library was not found inside componentize-py"
-  "$host_python" "$pack_dir/lib/worker_component.py" "$work/base.wasm" "$work/worker.wasm"
   rm -rf "$work/componentize" "$work/shim" "$work/tools/bin"
   find "$work/tools" -name __pycache__ -prune -exec rm -rf {} +
   mv "$work" "$toolchain"

@@ -76,7 +76,7 @@ class Document(InAFolder):
         self.assertEqual(made["layer"], [{"source": "/tools/python-1/stdlib", "mount": "/python"}])
         web, worker = made["process"]["web"], made["process"]["worker"]
         self.assertEqual(web["component"], "/tools/python-1/base.wasm")
-        self.assertEqual(worker["component"], "/tools/python-1/worker.wasm")
+        self.assertEqual(worker["component"], "/tools/python-1/base.wasm")
         self.assertEqual((web["world"], web["boot"]), ("wasi:http/proxy@0.2", "release"))
         self.assertEqual(
             web["environment"],
