@@ -28,3 +28,9 @@ pub const LOG_LINES_SHOWN: usize = 20;
 
 /// A round in which the ceiling did less than this share of its median was disturbed, and is left out.
 pub const CEILING_SHARE_MIN: f64 = 0.6;
+
+/// Longest wait for all apps of the density scenario to be ready, or for one change to be seen.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Most bytes of one answer of the API.
+pub const API_ANSWER_BYTES_MAX: u64 = 1024 * 1024;

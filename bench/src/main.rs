@@ -1,20 +1,23 @@
 //! Side-by-side benchmarks of dyno, raw hyper and `wasmtime serve`.
 
 mod answer;
+mod density;
 mod hyper_server;
 mod limits;
 mod load;
 mod machine;
 mod peers;
 mod report;
+mod results;
 mod rounds;
 mod server;
 mod statistics;
 mod wasmtime_cli;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,12 @@ pub const HELLO: &[u8] = b"hello, world!\n";
 #[derive(Debug, Parser)]
 #[command(name = "dyno-bench")]
 struct Arguments {
+    /// What to measure; its section of the results is replaced.
+    #[arg(long, value_enum, default_value_t = Scenario::Throughput)]
+    scenario: Scenario,
+    /// Apps of the density scenario.
+    #[arg(long, default_value_t = 10_000)]
+    apps: usize,
     /// Length of a cell.
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
     seconds: f64,
@@ -62,6 +71,23 @@ struct Arguments {
     role: Option<Role>,
 }
 
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Answers a second beside the peers, and cold starts.
+    Throughput,
+    /// Many idle apps on one server.
+    Density,
+}
+
+impl Scenario {
+    /// Its name on the command line and in the results file.
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Be the raw hyper server.
@@ -78,7 +104,48 @@ fn main() -> anyhow::Result<()> {
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(bench(&arguments))
+        .block_on(async {
+            match arguments.scenario {
+                Scenario::Throughput => bench(&arguments).await,
+                Scenario::Density => dense(&arguments).await,
+            }
+        })
+}
+
+/// Prints a scenario's section and puts it into the results file.
+fn tell(arguments: &Arguments, text: &str) -> anyhow::Result<()> {
+    println!("{text}");
+    if arguments.output == Path::new("-") {
+        return Ok(());
+    }
+    results::replace(&arguments.output, &arguments.scenario.name(), text)
+}
+
+async fn dense(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = env::current_exe()?;
+    let work_dir = work_dir(&bench)?;
+    let programs = Programs {
+        dyno: peers::find_dyno(arguments.dyno.clone(), &bench)?,
+        wasmtime: None,
+        bench,
+    };
+    let recipes = peers::prepare(&programs, &work_dir)?;
+    let hello = recipes.iter().find(|recipe| recipe.name == peers::DYNO);
+    let hello = hello.context("there is no recipe of dyno")?;
+    let load_before = machine::load_average();
+    let density = density::measure(hello, arguments.apps, &work_dir).await?;
+    let mut head = format!(
+        "One `dyno serve`, one hello app deployed again and again, scaled to zero.\n\n- Date: {}\n- Command: `{}`\n- Machine: {}; load average {load_before:.1} before, {:.1} after.\n",
+        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        command_line(),
+        machine::description(),
+        machine::load_average(),
+    );
+    for (name, version) in versions(&programs) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(head, "- {name}: {version}");
+    }
+    tell(arguments, &density.markdown(&head))
 }
 
 async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
@@ -117,12 +184,7 @@ async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         tables,
         starts,
     };
-    let text = report.markdown();
-    println!("{text}");
-    if arguments.output != Path::new("-") {
-        fs::write(&arguments.output, text)
-            .with_context(|| format!("cannot write {}", arguments.output.display()))?;
-    }
+    tell(arguments, &report.markdown())?;
     if report
         .tables
         .iter()

@@ -32,9 +32,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// The text of `RESULTS.md`.
+    /// The section of `RESULTS.md`.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("# Results\n\n");
+        let mut text = String::from("## Throughput\n\n");
         self.head(&mut text);
         for table in &self.tables {
             throughput(&mut text, table);
@@ -46,7 +46,7 @@ impl Report {
     fn head(&self, text: &mut String) {
         line(
             text,
-            "A hello of 14 bytes through each server, on the same component. Written by `cargo xtask bench`; only figures of one run compare.\n",
+            "A hello of 14 bytes through each server, on the same component.\n",
         );
         line(text, &format!("- Date: {}", self.date));
         line(text, &format!("- Command: `{}`", self.command));
@@ -76,7 +76,7 @@ impl Report {
         if self.starts.is_empty() {
             return;
         }
-        line(text, "\n## From nothing running to the first answer\n");
+        line(text, "\n### From nothing running to the first answer\n");
         line(
             text,
             "Everything built and compiled by an earlier start; medians, in milliseconds.\n",
@@ -104,7 +104,7 @@ fn throughput(text: &mut String, table: &Table) {
     line(
         text,
         &format!(
-            "\n## {} connection{}\n",
+            "\n### {} connection{}\n",
             plan.connections,
             if plan.connections == 1 { "" } else { "s" }
         ),

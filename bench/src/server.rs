@@ -114,6 +114,11 @@ impl Server {
         &self.target
     }
 
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// User and system time that the process has taken so far.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
