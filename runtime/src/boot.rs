@@ -127,7 +127,14 @@ async fn make(
     let path = process.component_path().cloned().unwrap_or_default();
     let component = fs::read(&path).map_err(|source| LoadError::Read { path, source })?;
     let instance = Arc::new(instance_spec(process, spec, &files));
-    let booted = snapshot(runtime.engines(), runtime.cache(), &component, instance).await?;
+    let host = runtime.clone();
+    let booted = runtime
+        .threads()
+        .spawn_blocking(move || {
+            let (engines, cache) = (host.engines(), host.cache());
+            snapshot(engines, cache, host.threads(), &component, instance)
+        })
+        .await??;
     let snapshotted = started.elapsed();
     let (host, image) = (runtime.clone(), name.to_owned());
     let guest = runtime

@@ -19,6 +19,7 @@ use crate::size::DynoSize;
 use crate::state::DynoState;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use dyno_sandbox::CpuShare;
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use life::Life;
@@ -118,6 +119,7 @@ struct Shared {
     runtime: Runtime,
     process: Process,
     options: DynoOptions,
+    cpu: Arc<CpuShare>,
     state: watch::Sender<DynoState>,
     since: Mutex<SystemTime>,
     life: ArcSwapOption<Life>,
@@ -134,6 +136,7 @@ impl Dyno {
         let shared = Arc::new(Shared {
             runtime: runtime.clone(),
             process: process.clone(),
+            cpu: runtime.threads().share(options.size.cpu_share),
             options,
             state: watch::Sender::new(DynoState::Starting),
             since: Mutex::new(SystemTime::now()),
@@ -202,6 +205,12 @@ impl Dyno {
             .load()
             .as_ref()
             .map_or(0, |life| life.memory_used())
+    }
+
+    /// CPU time its guests have used since it was made: exact where they computed for long, an estimate from
+    /// samples for short requests.
+    pub fn cpu_used(&self) -> Duration {
+        self.shared().cpu.used()
     }
 
     /// Lets no more requests in, waits up to `grace` for those it has, and ends it. Dropping the future does

@@ -5,6 +5,7 @@ use crate::error::LoadError;
 use crate::files::DynoFiles;
 use crate::process::Process;
 use crate::runtime::Runtime;
+use crate::size::DynoSize;
 use dyno_sandbox::{CommandExit, InstanceSpec, MemoryAccount, Mount, Stdio, run_command};
 use dyno_slug::World;
 use std::collections::BTreeMap;
@@ -73,25 +74,16 @@ pub async fn exec(runtime: &Runtime, spec: ExecSpec) -> Result<ExitStatus, LoadE
     instance.environment = environment;
     instance.arguments = arguments;
     instance.mounts = files.mounts().to_vec();
-    let run = runtime
+    let share = runtime.threads().share(DynoSize::default().cpu_share);
+    let exit = runtime
         .threads()
-        .spawn(run_command(&guest, Arc::new(instance)));
-    let stop = StopOnDrop(run.abort_handle());
-    let exit = run.await;
-    drop(stop);
+        .run(&share, run_command(&guest, Arc::new(instance)))
+        .await;
     drop(files);
     Ok(match exit {
-        Ok(CommandExit::Status(status)) => ExitStatus::Exited(status),
-        Ok(CommandExit::Trapped(text)) => ExitStatus::Trapped(text),
-        Ok(CommandExit::NotStarted(reason)) => ExitStatus::NotStarted(reason),
-        Err(_) => ExitStatus::Stopped,
+        Some(CommandExit::Status(status)) => ExitStatus::Exited(status),
+        Some(CommandExit::Trapped(text)) => ExitStatus::Trapped(text),
+        Some(CommandExit::NotStarted(reason)) => ExitStatus::NotStarted(reason),
+        None => ExitStatus::Stopped,
     })
-}
-
-struct StopOnDrop(tokio::task::AbortHandle);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -4,10 +4,14 @@ use crate::guest::Guest;
 use crate::host::BoxError;
 use crate::instance::{Instance, InstanceSpec};
 use crate::limits;
+use crate::scheduling::panic_text;
 use bytes::Bytes;
+use futures::FutureExt;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,6 +134,16 @@ impl CallEnd {
         }
     }
 
+    /// What a panic of a host function comes to: it ends its own guest, and nobody else notices.
+    fn panicked(panic: Box<dyn Any + Send>) -> Self {
+        let text = panic_text(&*panic);
+        tracing::error!("the host panicked while it ran a guest: {text}");
+        Self {
+            instance: None,
+            finished: Finished::Trapped(format!("the host failed while it ran the guest: {text}")),
+        }
+    }
+
     fn failed(error: &wasmtime::Error) -> Self {
         let finished = match exit_status(error) {
             Some(status) => Finished::Exited(status),
@@ -191,7 +205,7 @@ fn run(
     sender: oneshot::Sender<Head>,
     lost: Arc<AtomicBool>,
 ) -> Call {
-    Box::pin(async move {
+    let contained = AssertUnwindSafe(async move {
         let mut instance = match instance {
             Some(instance) => instance,
             None => match Instance::new(&guest, &spec).await {
@@ -216,7 +230,12 @@ fn run(
             }
             Err(error) => CallEnd::failed(&error),
         }
-    })
+    });
+    Box::pin(
+        contained
+            .catch_unwind()
+            .map(|end| end.unwrap_or_else(CallEnd::panicked)),
+    )
 }
 
 async fn handle(

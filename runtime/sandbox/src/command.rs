@@ -3,6 +3,9 @@
 use crate::call::exit_status;
 use crate::guest::Guest;
 use crate::instance::InstanceSpec;
+use crate::scheduling::panic_text;
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -24,12 +27,17 @@ pub fn run_command(
 ) -> Pin<Box<dyn Future<Output = CommandExit> + Send>> {
     let guest = guest.clone();
     Box::pin(async move {
-        match run(&guest, &spec).await {
-            Ok(exit) => exit,
-            Err(error) => match exit_status(&error) {
+        match AssertUnwindSafe(run(&guest, &spec)).catch_unwind().await {
+            Ok(Ok(exit)) => exit,
+            Ok(Err(error)) => match exit_status(&error) {
                 Some(status) => CommandExit::Status(status),
                 None => CommandExit::Trapped(format!("{error:?}")),
             },
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!("the host panicked while it ran a command: {text}");
+                CommandExit::Trapped(format!("the host failed while it ran the command: {text}"))
+            }
         }
     })
 }

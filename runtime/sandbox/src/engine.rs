@@ -94,6 +94,7 @@ impl Engines {
         let weak = [self.sequential.weak(), self.concurrent.weak()];
         thread::Builder::new().name("epoch".into()).spawn(move || {
             loop {
+                crate::scheduling::advance();
                 let mut alive = false;
                 for engine in &weak {
                     if let Some(engine) = engine.upgrade() {

@@ -35,6 +35,8 @@ pub use guest::{Guest, GuestError, Handler};
 pub use host::BoxError;
 pub use instance::{Instance, InstanceSpec, Mount};
 pub use memory::MemoryAccount;
-pub use scheduling::{GuestThreads, InlinePoll, poll_inline};
+pub use scheduling::{
+    CpuShare, GuestThreads, InlineCall, InlinePoll, Moved, MovedCall, Running, SchedulingCounts,
+};
 pub use snapshot::{SnapshotError, snapshot};
 pub use stdio::{LineSink, Stdio};

@@ -9,6 +9,23 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(1);
 /// wall time: with one, a preempted edge thread convicts innocent 5 µs calls.
 pub const INLINE_TICKS: u64 = 2;
 
+/// Ticks a guest may compute on a guest thread before others get their turn.
+pub const GUEST_TICKS: u64 = 1;
+
+/// CPU that a struck call uses on the guest threads before its dyno is found guilty of overrunning. Less, and the
+/// strike is put down to a busy machine.
+pub const GUILTY_CPU: Duration = Duration::from_micros(400);
+
+/// How long the calls of a dyno that overran start on the guest threads; doubles with each overrun.
+pub const SUSPICION_WINDOW: Duration = Duration::from_millis(50);
+
+/// How many times [`SUSPICION_WINDOW`] doubles: to 1.6 s. A dyno that overruns for ever then costs an edge thread
+/// two ticks in that time.
+pub const SUSPICION_DOUBLINGS_MAX: u32 = 5;
+
+/// How often sleeping calls with a deadline are looked at.
+pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
+
 /// How long a call whose client has left may still run before its store is dropped.
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 

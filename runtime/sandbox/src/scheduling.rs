@@ -1,155 +1,81 @@
 //! Where guest code runs: on the caller's thread while it is short, on the guest threads when it overruns.
 //!
-//! The epoch tick is how an overrun is noticed. A poller that knows the protocol ([`poll_inline`], the guest
-//! threads) is told by a thread-local flag that its guest was struck, and queues it again itself; any other
-//! poller gets the ordinary yield, which wakes. Without that second half, code that merely `.await`s a guest
-//! would hang at its first strike.
+//! The epoch tick is how an overrun is noticed. Whoever polls a guest says for how many ticks it may compute
+//! ([`poll_guest`]); a guest that has had them yields, which wakes its task, and sets a thread-local flag that
+//! tells its poller: it was struck, it does not wait. The flag is exact because the epoch callback runs on the
+//! polling thread, inside that poll. Code that merely `.await`s a guest has no budget: its guest yields at every
+//! tick, and is polled again because it woke.
 
-use crate::call::{Call, CallEnd};
+mod clock;
+mod inline;
+mod run_queue;
+mod share;
+mod task;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+pub(crate) use clock::advance;
+pub use inline::{InlineCall, InlinePoll};
+pub use share::CpuShare;
+pub(crate) use task::panic_text;
+pub use threads::{GuestThreads, Moved, MovedCall, Running, SchedulingCounts};
+
 use std::cell::Cell;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime::{Store, UpdateDeadline};
 
+/// One poll of a guest.
+#[derive(Clone, Copy)]
+struct GuestPoll {
+    /// The tick after which it is struck.
+    ends: u64,
+    struck: bool,
+}
+
 thread_local! {
-    static STRUCK: Cell<bool> = const { Cell::new(false) };
-    static REQUEUES: Cell<bool> = const { Cell::new(false) };
+    static CURRENT: Cell<GuestPoll> = const { Cell::new(GuestPoll { ends: 0, struck: false }) };
 }
 
 /// Makes a store report strikes by the protocol above.
 pub(crate) fn watch_epochs<T: 'static>(store: &mut Store<T>) {
     store.set_epoch_deadline(crate::limits::INLINE_TICKS);
     store.epoch_deadline_callback(|_| {
-        if REQUEUES.get() {
-            STRUCK.set(true);
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(PendingOnce(false))))
-        } else {
-            Ok(UpdateDeadline::Yield(1))
+        let poll = CURRENT.get();
+        // The store's own deadline may have passed while the guest waited for I/O.
+        let left = poll.ends.saturating_sub(clock::ticks());
+        if left > 0 {
+            return Ok(UpdateDeadline::Continue(left));
         }
+        CURRENT.set(GuestPoll {
+            struck: true,
+            ..poll
+        });
+        Ok(UpdateDeadline::Yield(1))
     });
 }
 
-/// Pending once, wakes nobody: the poller saw the flag and queues the call again.
-struct PendingOnce(bool);
+/// Polls a future once; a guest in it may compute for so many ticks. True when it was struck.
+fn poll_guest<F: Future + ?Sized>(
+    ticks: u64,
+    future: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> (Poll<F::Output>, bool) {
+    /// Also when the poll panics.
+    struct Restored(GuestPoll);
 
-impl Future for PendingOnce {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
         }
     }
-}
 
-/// What one poll of a call on the caller's thread came to.
-#[derive(Debug)]
-pub enum InlinePoll {
-    /// The guest is done.
-    Ready(CallEnd),
-    /// The guest waits for I/O; its waker is registered.
-    Waiting,
-    /// The guest computed through its ticks: hand the call to the guest threads. No waker is registered.
-    Struck,
-}
-
-/// Polls a call once on this thread.
-pub fn poll_inline(call: &mut Call, context: &mut Context<'_>) -> InlinePoll {
-    REQUEUES.set(true);
-    STRUCK.set(false);
-    let poll = call.as_mut().poll(context);
-    REQUEUES.set(false);
-    match poll {
-        Poll::Ready(end) => InlinePoll::Ready(end),
-        Poll::Pending if STRUCK.get() => InlinePoll::Struck,
-        Poll::Pending => InlinePoll::Waiting,
-    }
-}
-
-/// Threads of their own for guests that compute, wait in the background, or run as workers.
-#[derive(Clone, Debug)]
-pub struct GuestThreads {
-    runtime: Arc<Runtime>,
-}
-
-#[derive(Debug)]
-struct Runtime(Option<tokio::runtime::Runtime>);
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        // The last handle may be dropped inside an async task, where a blocking shutdown would panic.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl GuestThreads {
-    /// Starts `threads` guest threads (at least one).
-    pub fn start(threads: usize) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("guest")
-            // A guest's poll lasts a whole tick: with the default of 61 the sockets would wait 61 ticks.
-            .event_interval(1)
-            .global_queue_interval(1)
-            .enable_all()
-            .build()?;
-        Ok(Self {
-            runtime: Arc::new(Runtime(Some(runtime))),
-        })
-    }
-
-    fn handle(&self) -> &tokio::runtime::Handle {
-        self.runtime
-            .0
-            .as_ref()
-            .expect("the runtime is taken only when the last owner drops it")
-            .handle()
-    }
-
-    /// Runs a closure in these threads' context, so that what it spawns is spawned here.
-    pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _entered = self.handle().enter();
-        work()
-    }
-
-    /// Runs a future that polls guests by plain `.await`.
-    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.handle().spawn(future)
-    }
-
-    /// Runs a blocking closure (compilation, mapping, file copies) off every async thread.
-    pub fn spawn_blocking<F, R>(&self, work: F) -> tokio::task::JoinHandle<R>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.handle().spawn_blocking(work)
-    }
-
-    /// Finishes a call here, whoever started it. When `cut_off` resolves first, the call is dropped whole (its
-    /// fibre unwound, its store with it) and the end is [`CallEnd::cut_off`].
-    pub fn finish(
-        &self,
-        call: Call,
-        cut_off: impl Future<Output = ()> + Send + 'static,
-        done: impl FnOnce(CallEnd) + Send + 'static,
-    ) {
-        self.handle().spawn(async move {
-            let end = tokio::select! {
-                end = call => end,
-                () = cut_off => CallEnd::cut_off(),
-            };
-            done(end);
-        });
-    }
+    let current = GuestPoll {
+        ends: clock::ticks() + ticks,
+        struck: false,
+    };
+    let _outer = Restored(CURRENT.replace(current));
+    let poll = future.poll(context);
+    (poll, CURRENT.get().struck)
 }

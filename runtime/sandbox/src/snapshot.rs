@@ -3,11 +3,14 @@
 use crate::code_cache::{CodeCache, CodeCacheError};
 use crate::engine::{EngineKind, Engines};
 use crate::guest::linker;
+use crate::host::Host;
 use crate::instance::InstanceSpec;
 use crate::limits;
+use crate::scheduling::GuestThreads;
 use std::sync::Arc;
 use thiserror::Error;
-use wasmtime::component::{ComponentExportIndex, Val};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, Val};
+use wasmtime::{Engine, Store};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 /// Why there is no snapshot. The component still works: it initialises at its first request.
@@ -20,6 +23,9 @@ pub enum SnapshotError {
     /// `boot` did not end in time.
     #[error("the app was not booted after {} s", limits::BOOT_TIMEOUT.as_secs())]
     Timeout,
+    /// The guest threads ended, or the host failed while it ran the guest.
+    #[error("the boot was interrupted")]
+    Interrupted,
     /// The component has no usable `boot` export.
     #[error("the component exports no `boot: func() -> result<_, string>`")]
     NoBoot,
@@ -33,11 +39,17 @@ pub enum SnapshotError {
 
 /// Runs `boot` of a 0.2 component with `spec`'s environment and directories, and returns the booted component.
 ///
-/// `spec` must have no network: a socket does not survive into another instance. The component is compiled
-/// through `cache`, so that all apps of one base compile its instrumented form once.
-pub async fn snapshot(
+/// Blocks: instrumenting, compiling and writing the image compute for seconds. The guest itself runs on the guest
+/// threads, where it has the share of a small dyno. `spec` must have no network: a socket does not survive into
+/// another instance. The component is compiled through `cache`, so that all apps of one base compile its
+/// instrumented form once.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn snapshot(
     engines: &Engines,
     cache: &CodeCache,
+    threads: &GuestThreads,
     component: &[u8],
     spec: Arc<InstanceSpec>,
 ) -> Result<Vec<u8>, SnapshotError> {
@@ -46,44 +58,55 @@ pub async fn snapshot(
     let (context, instrumented) = wizer
         .instrument_component(component)
         .map_err(SnapshotError::Failed)?;
-    let engine = engines.get(EngineKind::Sequential);
     let compiled = cache.load(engines, EngineKind::Sequential, &instrumented)?;
     drop(instrumented);
-    let work = async {
-        let mut store = spec.store(engine).map_err(SnapshotError::Failed)?;
-        let linker = linker(engine, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
-        let index: ComponentExportIndex = compiled
-            .get_export_index(None, "boot")
-            .ok_or(SnapshotError::NoBoot)?;
-        let instance = linker
-            .instantiate_async(&mut store, &compiled)
+    let engine = engines.get(EngineKind::Sequential).clone();
+    let runtime = tokio::runtime::Handle::current();
+    let (mut store, instance) = runtime.block_on(async {
+        let booting = threads.run(&threads.share(1), boot(engine, compiled, spec));
+        tokio::time::timeout(limits::BOOT_TIMEOUT, booting)
             .await
-            .map_err(SnapshotError::Failed)?;
-        let boot = instance
-            .get_func(&mut store, index)
-            .ok_or(SnapshotError::NoBoot)?;
-        let mut results = vec![Val::Bool(false); boot.ty(&store).results().len()];
-        boot.call_async(&mut store, &[], &mut results)
-            .await
-            .map_err(SnapshotError::Failed)?;
-        if let Some(Val::Result(Err(text))) = results.first() {
-            return Err(SnapshotError::Boot(match text.as_deref() {
-                Some(Val::String(text)) => text.clone(),
-                _ => "it gave no reason".into(),
-            }));
-        }
-        wizer
-            .snapshot_component(
-                &context,
-                &mut WasmtimeWizerComponent {
-                    store: &mut store,
-                    instance,
-                },
-            )
-            .await
-            .map_err(SnapshotError::Failed)
+            .map_err(|_| SnapshotError::Timeout)?
+            .unwrap_or(Err(SnapshotError::Interrupted))
+    })?;
+    let snapshotting = async {
+        let mut booted = WasmtimeWizerComponent {
+            store: &mut store,
+            instance,
+        };
+        wizer.snapshot_component(&context, &mut booted).await
     };
-    tokio::time::timeout(limits::BOOT_TIMEOUT, work)
+    runtime
+        .block_on(snapshotting)
+        .map_err(SnapshotError::Failed)
+}
+
+async fn boot(
+    engine: Engine,
+    compiled: Component,
+    spec: Arc<InstanceSpec>,
+) -> Result<(Store<Host>, Instance), SnapshotError> {
+    let mut store = spec.store(&engine).map_err(SnapshotError::Failed)?;
+    let linker = linker(&engine, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
+    let index: ComponentExportIndex = compiled
+        .get_export_index(None, "boot")
+        .ok_or(SnapshotError::NoBoot)?;
+    let instance = linker
+        .instantiate_async(&mut store, &compiled)
         .await
-        .map_err(|_| SnapshotError::Timeout)?
+        .map_err(SnapshotError::Failed)?;
+    let boot = instance
+        .get_func(&mut store, index)
+        .ok_or(SnapshotError::NoBoot)?;
+    let mut results = vec![Val::Bool(false); boot.ty(&store).results().len()];
+    boot.call_async(&mut store, &[], &mut results)
+        .await
+        .map_err(SnapshotError::Failed)?;
+    if let Some(Val::Result(Err(text))) = results.first() {
+        return Err(SnapshotError::Boot(match text.as_deref() {
+            Some(Val::String(text)) => text.clone(),
+            _ => "it gave no reason".into(),
+        }));
+    }
+    Ok((store, instance))
 }

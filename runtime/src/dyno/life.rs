@@ -10,7 +10,7 @@ use crate::limits::{
 use crate::log::{LogLine, LogSink, LogSource};
 use crate::static_site::StaticSite;
 use dyno_sandbox::{
-    ConcurrentService, ConcurrentSpec, Finished, Guest, Instance, InstanceSpec, LineSink,
+    ConcurrentService, ConcurrentSpec, CpuShare, Finished, Guest, Instance, InstanceSpec, LineSink,
     MemoryAccount, Stdio,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +30,8 @@ pub(super) struct Life {
     pub(super) serving: Serving,
     /// One permit per instance that may work at once; closed when the life ends.
     pub(super) admission: Arc<Semaphore>,
+    /// What its guests run under.
+    cpu: Arc<CpuShare>,
     /// Turns true when what still runs must be dropped.
     cut: watch::Sender<bool>,
     crash: Mutex<Option<oneshot::Sender<Crash>>>,
@@ -89,7 +91,7 @@ impl Life {
             spec,
         };
         let concurrency = shared.options.size.concurrency as usize;
-        Self::new(serving, concurrency, Some(memory), Some(files))
+        Self::new(shared, serving, concurrency, Some(memory), Some(files))
     }
 
     /// A life of a 0.3 handler. Its instances report their failures to the life that this returns.
@@ -113,6 +115,7 @@ impl Life {
         let service = ConcurrentService::new(guest, concurrent, shared.runtime.threads().clone());
         let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_INSTANCE;
         let (life, _) = Self::new(
+            shared,
             Serving::Concurrent(service),
             at_once,
             Some(memory),
@@ -122,11 +125,13 @@ impl Life {
     }
 
     /// A life of a site of files, which cannot crash.
-    pub(super) fn of_site(site: StaticSite) -> (Self, oneshot::Receiver<Crash>) {
-        Self::new(Serving::Static(site), Semaphore::MAX_PERMITS, None, None)
+    pub(super) fn of_site(shared: &Shared, site: StaticSite) -> (Self, oneshot::Receiver<Crash>) {
+        let serving = Serving::Static(site);
+        Self::new(shared, serving, Semaphore::MAX_PERMITS, None, None)
     }
 
     fn new(
+        shared: &Shared,
         serving: Serving,
         at_once: usize,
         memory: Option<Arc<MemoryAccount>>,
@@ -136,6 +141,7 @@ impl Life {
         let life = Self {
             serving,
             admission: Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))),
+            cpu: shared.cpu.clone(),
             cut: watch::Sender::new(false),
             crash: Mutex::new(Some(crash)),
             memory,
@@ -183,9 +189,10 @@ impl Life {
         }
     }
 
-    /// Ends what still runs.
+    /// Ends what still runs, for good.
     pub(super) fn cut(&self) {
         self.cut.send_replace(true);
+        self.cpu.end();
     }
 
     /// Resolves when what still runs must be dropped, or when the life is gone.

@@ -6,16 +6,14 @@ use super::{InFlight, Queued, Shared};
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::CallError;
 use crate::limits::REQUEST_TIMEOUT;
-use dyno_sandbox::limits::ORPHAN_GRACE;
 use dyno_sandbox::{
-    Answer, AnswerBody, Call, CallEnd, ConcurrentError, Finished, Guest, InlinePoll, NoAnswer,
-    call, poll_inline,
+    Answer, AnswerBody, CallEnd, ConcurrentError, Finished, Guest, InlineCall, InlinePoll, Moved,
+    NoAnswer, call,
 };
 use http::header::{HOST, HeaderValue};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 
 type Response = http::Response<ResponseBody>;
@@ -79,7 +77,7 @@ pub(super) async fn answer(
                 _in_flight: in_flight,
             };
             Handling {
-                call: Some(call),
+                call: Some(InlineCall::new(call)),
                 answer,
                 work: Some(work),
                 overtime: None,
@@ -128,13 +126,17 @@ struct Work {
 }
 
 impl Work {
-    /// Keeps the instance or, when the guest is gone, brings the dyno down. Returns the reason, for H13.
-    fn settle(self, end: CallEnd) -> String {
-        match end.finished {
+    fn is_suspected(&self) -> bool {
+        self.shared.cpu.is_suspected()
+    }
+
+    /// Keeps the instance or, when the guest is gone, brings the dyno down.
+    fn settle(self, end: CallEnd) -> NoResponse {
+        let not_started = matches!(end.finished, Finished::NotStarted(_));
+        let reason = match end.finished {
             Finished::Returned => {
-                if let Some(instance) = end
-                    .instance
-                    .filter(|_| self.shared.process.reuses_instances())
+                let instance = end.instance;
+                if let Some(instance) = instance.filter(|_| self.shared.process.reuses_instances())
                 {
                     self.life.give_back(instance, &self.guest);
                 }
@@ -157,6 +159,10 @@ impl Work {
                 reason
             }
             Finished::CutOff => "the process was stopped".into(),
+        };
+        NoResponse {
+            not_started,
+            reason,
         }
     }
 }
@@ -164,7 +170,7 @@ impl Work {
 /// A call on this thread. Dropped before its head is there, it moves to the guest threads for a short grace:
 /// the client has left, but the guest may be in the middle of something.
 struct Handling {
-    call: Option<Call>,
+    call: Option<InlineCall>,
     answer: Answer,
     work: Option<Work>,
     overtime: Option<Pin<Box<dyn Future<Output = Overtime> + Send>>>,
@@ -188,34 +194,32 @@ type AnswerResult = Result<http::Response<AnswerBody>, String>;
 
 impl Handling {
     async fn run(mut self) -> Result<Response, CallError> {
+        if self.work.as_ref().is_some_and(Work::is_suspected) {
+            return self.elsewhere(Moved::Untried).await;
+        }
         match std::future::poll_fn(|context| self.step(context)).await {
             Step::Ended(end) => self.ended(end),
             Step::Answered(answer) => self.answered(answer),
-            Step::Struck => self.struck().await,
+            Step::Struck => self.elsewhere(Moved::OnTrial).await,
             Step::Overtime(overtime) => Err(overtime.into()),
         }
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        let Some(call) = &mut self.call else {
+        let (Some(call), Some(work)) = (&mut self.call, &self.work) else {
             return Poll::Ready(Step::Overtime(Overtime::Cut));
         };
-        match poll_inline(call, context) {
+        match call.poll(&work.shared.cpu, context) {
             InlinePoll::Ready(end) => {
                 self.call = None;
                 return Poll::Ready(Step::Ended(end));
             }
-            InlinePoll::Struck => {
-                return Poll::Ready(self.take_answer().map_or(Step::Struck, Step::Answered));
-            }
+            InlinePoll::Struck => return Poll::Ready(Step::Struck),
             InlinePoll::Waiting => {}
         }
-        if let Some(answer) = self.take_answer() {
+        if let Some(answer) = taken(&mut self.answer) {
             return Poll::Ready(Step::Answered(answer));
         }
-        let Some(work) = &self.work else {
-            return Poll::Pending;
-        };
         // Timers are made only for calls that wait: most never do.
         let overtime = self
             .overtime
@@ -223,47 +227,39 @@ impl Handling {
         overtime.as_mut().poll(context).map(Step::Overtime)
     }
 
-    /// The head, if the guest has given it. Only polling the call can make it appear.
-    fn take_answer(&mut self) -> Option<AnswerResult> {
-        match self.answer.try_take() {
-            Ok(response) => Some(Ok(response)),
-            Err(NoAnswer::Refused(reason)) => Some(Err(reason)),
-            Err(NoAnswer::Pending | NoAnswer::Gone) => None,
-        }
-    }
-
     /// The guest is done: its whole body is usually there already.
     fn ended(mut self, end: CallEnd) -> Result<Response, CallError> {
-        let answer = self.take_answer();
-        let not_started = matches!(end.finished, Finished::NotStarted(_));
-        let reason = match self.work.take() {
-            Some(work) => work.settle(end),
-            None => String::new(),
+        let answer = taken(&mut self.answer);
+        let Some(work) = self.work.take() else {
+            return Err(Overtime::Cut.into());
         };
+        let end = work.settle(end);
         match answer {
             Some(Ok(response)) => Ok(complete(response)),
             Some(Err(reason)) => Err(CallError::NoResponse { reason }),
-            None if not_started => Err(CallError::Internal(reason.into())),
-            None => Err(CallError::NoResponse { reason }),
+            None => Err(end.into()),
         }
     }
 
     /// The head is there and the guest goes on: the rest runs on the guest threads while the body streams.
     fn answered(mut self, answer: AnswerResult) -> Result<Response, CallError> {
-        let guard = self.hand_over(|_reason| ());
-        match answer {
-            Ok(response) => Ok(streamed(response, guard)),
-            Err(reason) => Err(CallError::NoResponse { reason }),
+        let guard = self.hand_over(Moved::Untried, |_end| ());
+        match (answer, guard) {
+            (Ok(response), Some(guard)) => Ok(streamed(response, guard)),
+            (Ok(_), None) => Err(Overtime::Cut.into()),
+            (Err(reason), _) => Err(CallError::NoResponse { reason }),
         }
     }
 
-    /// The guest computes: the guest threads go on, and this waits for the head.
-    async fn struck(mut self) -> Result<Response, CallError> {
+    /// The guest threads run the call, and this waits for the head.
+    async fn elsewhere(mut self, moved: Moved) -> Result<Response, CallError> {
         let Some(life) = self.work.as_ref().map(|work| work.life.clone()) else {
             return Err(Overtime::Cut.into());
         };
-        let (ended, reason) = oneshot::channel();
-        let guard = self.hand_over(move |why| drop(ended.send(why)));
+        let (ended, end) = oneshot::channel();
+        let Some(guard) = self.hand_over(moved, move |end| drop(ended.send(end))) else {
+            return Err(Overtime::Cut.into());
+        };
         let answer = tokio::select! {
             biased;
             answer = self.answer.wait() => answer,
@@ -273,37 +269,59 @@ impl Handling {
             Ok(response) => Ok(streamed(response, guard)),
             Err(NoAnswer::Refused(reason)) => Err(CallError::NoResponse { reason }),
             // The sender is dropped with the call's store, a moment before its end is known.
-            Err(NoAnswer::Gone | NoAnswer::Pending) => {
-                let reason = reason
-                    .await
-                    .unwrap_or_else(|_| "the process was stopped".into());
-                Err(CallError::NoResponse { reason })
-            }
+            Err(NoAnswer::Gone | NoAnswer::Pending) => Err(match end.await {
+                Ok(end) => end.into(),
+                Err(_) => Overtime::Cut.into(),
+            }),
         }
     }
 
     /// Moves the call to the guest threads. The guard decides how long it may run on.
-    fn hand_over(&mut self, done: impl FnOnce(String) + Send + 'static) -> StreamGuard {
-        let (deadline, guard) = StreamGuard::new();
-        if let (Some(call), Some(work)) = (self.call.take(), self.work.take()) {
-            let (threads, cut) = (work.shared.runtime.threads().clone(), work.life.wait_cut());
-            let cut_off = async move {
-                tokio::select! {
-                    () = cut => {}
-                    () = expired(deadline) => {}
-                }
-            };
-            threads.finish(call, cut_off, move |end| done(work.settle(end)));
-        }
-        guard
+    fn hand_over(
+        &mut self,
+        moved: Moved,
+        done: impl FnOnce(NoResponse) + Send + Unpin + 'static,
+    ) -> Option<StreamGuard> {
+        let (call, work) = (self.call.take()?, self.work.take()?);
+        let (threads, share) = (
+            work.shared.runtime.threads().clone(),
+            work.shared.cpu.clone(),
+        );
+        let call = threads.finish(&share, call.into_call(), moved, move |end| {
+            done(work.settle(end));
+        });
+        Some(StreamGuard::of_call(call))
+    }
+}
+
+/// The head, if the guest has given it.
+fn taken(answer: &mut Answer) -> Option<AnswerResult> {
+    match answer.try_take() {
+        Ok(response) => Some(Ok(response)),
+        Err(NoAnswer::Refused(reason)) => Some(Err(reason)),
+        Err(NoAnswer::Pending | NoAnswer::Gone) => None,
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        if self.call.is_some() {
-            // Dropping the guard sets the deadline.
-            drop(self.hand_over(|_reason| ()));
+        // Dropping the guard sets the deadline.
+        drop(self.hand_over(Moved::Untried, |_end| ()));
+    }
+}
+
+/// A call that has ended without a response.
+struct NoResponse {
+    not_started: bool,
+    reason: String,
+}
+
+impl From<NoResponse> for CallError {
+    fn from(end: NoResponse) -> Self {
+        if end.not_started {
+            Self::Internal(end.reason.into())
+        } else {
+            Self::NoResponse { reason: end.reason }
         }
     }
 }
@@ -327,12 +345,4 @@ fn overtime(life: &Life) -> impl Future<Output = Overtime> + Send + use<> {
             () = tokio::time::sleep(REQUEST_TIMEOUT) => Overtime::TimedOut,
         }
     }
-}
-
-/// Resolves when the deadline has been set and has passed.
-async fn expired(deadline: oneshot::Receiver<Instant>) {
-    let at = deadline
-        .await
-        .unwrap_or_else(|_| Instant::now() + ORPHAN_GRACE);
-    tokio::time::sleep_until(at.into()).await;
 }

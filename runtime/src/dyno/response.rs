@@ -3,16 +3,15 @@
 use crate::body::{BoxError, ResponseBody};
 use crate::limits::AFTER_RESPONSE_MAX;
 use bytes::Bytes;
-use dyno_sandbox::AnswerBody;
 use dyno_sandbox::limits::ORPHAN_GRACE;
+use dyno_sandbox::{AnswerBody, MovedCall};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Duration;
 
 /// A response whose guest has returned.
 pub(super) fn complete(response: http::Response<AnswerBody>) -> http::Response<ResponseBody> {
@@ -33,42 +32,38 @@ pub(super) fn streamed(
 
 /// Tells a running guest how long it may go on: a while after a whole response, briefly when the client left.
 pub(super) struct StreamGuard {
-    deadline: Option<oneshot::Sender<Instant>>,
+    call: Option<MovedCall>,
     keep: Option<Box<dyn Any + Send>>,
 }
 
 impl StreamGuard {
-    pub(super) fn new() -> (oneshot::Receiver<Instant>, Self) {
-        let (deadline, receiver) = oneshot::channel();
-        (
-            receiver,
-            Self {
-                deadline: Some(deadline),
-                keep: None,
-            },
-        )
+    /// A guard of a call on the guest threads.
+    pub(super) fn of_call(call: MovedCall) -> Self {
+        Self {
+            call: Some(call),
+            keep: None,
+        }
     }
 
     /// A guard that only keeps something until the body has ended.
     pub(super) fn keeping(keep: impl Any + Send) -> Self {
         Self {
-            deadline: None,
+            call: None,
             keep: Some(Box::new(keep)),
         }
     }
 
-    fn end_in(&mut self, time: Duration) {
+    fn end_within(&mut self, time: Duration) {
         self.keep = None;
-        if let Some(deadline) = self.deadline.take() {
-            // A guest that has ended already needs none.
-            let _ended = deadline.send(Instant::now() + time);
+        if let Some(call) = self.call.take() {
+            call.end_within(time);
         }
     }
 }
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.end_in(ORPHAN_GRACE);
+        self.end_within(ORPHAN_GRACE);
     }
 }
 
@@ -76,7 +71,7 @@ impl fmt::Debug for StreamGuard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("StreamGuard")
-            .field("ended", &self.deadline.is_none())
+            .field("call", &self.call)
             .finish()
     }
 }
@@ -90,7 +85,7 @@ impl Drop for Streamed {
     fn drop(&mut self) {
         // A reader that knows the length does not ask for the end.
         if self.body.is_end_stream() {
-            self.guard.end_in(AFTER_RESPONSE_MAX);
+            self.guard.end_within(AFTER_RESPONSE_MAX);
         }
     }
 }
@@ -105,7 +100,7 @@ impl Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         if frame.is_none() {
-            self.guard.end_in(AFTER_RESPONSE_MAX);
+            self.guard.end_within(AFTER_RESPONSE_MAX);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Box::new(error) as BoxError)))
     }

@@ -141,9 +141,10 @@ async fn run_to_end(shared: &Arc<Shared>, guest: &Guest) -> ExitStatus {
     };
     let spec = Arc::new(instance_spec(shared, &files));
     shared.enter(DynoState::Up);
-    let exit = run_command(guest, spec).await;
+    let threads = shared.runtime.threads();
+    let exit = threads.run(&shared.cpu, run_command(guest, spec)).await;
     drop(files);
-    match exit {
+    match exit.unwrap_or(CommandExit::NotStarted("it was stopped".into())) {
         CommandExit::Status(status) => ExitStatus::Exited(status),
         CommandExit::Trapped(text) => ExitStatus::Trapped(text),
         CommandExit::NotStarted(reason) => ExitStatus::NotStarted(reason),
@@ -217,9 +218,11 @@ async fn begin_life(shared: &Arc<Shared>, handler: Option<Handler>) -> Result<Ma
             files,
         ));
     }
-    let first = guest
-        .instantiate(spec.clone())
+    let threads = shared.runtime.threads();
+    let first = threads
+        .run(&shared.cpu, guest.instantiate(spec.clone()))
         .await
+        .unwrap_or(Err(Finished::CutOff))
         .map_err(|end| match end {
             Finished::Exited(status) => ExitStatus::Exited(status),
             Finished::NotStarted(reason) | Finished::Trapped(reason) => {
@@ -256,7 +259,7 @@ async fn begin_site(shared: &Arc<Shared>) -> Result<Made, ExitStatus> {
         .spawn_blocking(move || StaticSite::open(tree, &settings))
         .await;
     match opened {
-        Ok(Ok(site)) => Ok(Life::of_site(site)),
+        Ok(Ok(site)) => Ok(Life::of_site(shared, site)),
         Ok(Err(error)) => Err(ExitStatus::NotStarted(error.to_string())),
         Err(error) => Err(ExitStatus::NotStarted(error.to_string())),
     }
