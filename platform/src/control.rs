@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dyno_runtime::DynoSizes;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
@@ -25,6 +26,7 @@ pub(crate) struct Control {
     pub port: u16,
     pub sealer: Sealer,
     pub rate_limit: RateLimit,
+    pub sizes: DynoSizes,
     pub apps: Apps,
     pub releases: Releases,
     pub phase: ReleasePhase,

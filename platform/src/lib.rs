@@ -49,4 +49,5 @@ pub use platform::{Platform, PlatformOptions, StartError};
 pub use secret::{ApiKey, SecretError};
 pub use settings::{
     AccountSettings, BuildSettings, RouterSettings, RuntimeSettings, Settings, SettingsError,
+    SizesSettings,
 };

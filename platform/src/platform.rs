@@ -167,7 +167,8 @@ impl Platform {
         let (data_dir, settings) = open(&options)?;
         let slugs = SlugStore::open(data_dir.slugs())?;
         let runtime = Runtime::new(runtime_options(&data_dir, &settings))?;
-        let engine = Arc::new(WasmEngine::new(runtime, slugs.clone()));
+        let sizes = settings.sizes.0.clone();
+        let engine = Arc::new(WasmEngine::new(runtime, slugs.clone(), sizes));
         Self::start_with(options, data_dir, settings, slugs, engine).await
     }
 
@@ -244,6 +245,7 @@ impl Platform {
             port: address.port(),
             sealer,
             rate_limit: api::RateLimit::new(),
+            sizes: settings.sizes.0,
             apps,
             releases,
             phase,

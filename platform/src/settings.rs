@@ -1,10 +1,13 @@
 //! `dyno.toml`: what an operator may set, its defaults, and an error for every key that is none.
 
+mod sizes;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+pub use sizes::SizesSettings;
 
 /// A settings file is small; more is a mistake.
 const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,6 +24,8 @@ pub struct Settings {
     pub build: BuildSettings,
     /// `[runtime]`: where dynos run.
     pub runtime: RuntimeSettings,
+    /// `[sizes.NAME]`: what dynos of a size may use.
+    pub sizes: SizesSettings,
 }
 
 /// `[account]`

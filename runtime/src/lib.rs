@@ -45,5 +45,5 @@ pub use formation::{Formation, FormationOptions};
 pub use log::{LogLine, LogSink, LogSource, NoLog};
 pub use process::{Process, ProcessSpec};
 pub use runtime::{Runtime, RuntimeOptions};
-pub use size::DynoSize;
+pub use size::{DynoSize, DynoSizes};
 pub use state::DynoState;

@@ -47,11 +47,19 @@ pub(super) fn routes() -> Router<Arc<Control>> {
         )
         .route(
             "/dyno-sizes",
-            get(async |headers: HeaderMap| list(&headers, dyno_sizes())),
+            get(
+                async |State(control): State<Arc<Control>>, headers: HeaderMap| {
+                    list(&headers, dyno_sizes(&control))
+                },
+            ),
         )
         .route(
             "/dyno-sizes/{size}",
-            get(async |Path(name): Path<String>| find("dyno_size", dyno_sizes(), &name)),
+            get(
+                async |State(control): State<Arc<Control>>, Path(name): Path<String>| {
+                    find("dyno_size", dyno_sizes(&control), &name)
+                },
+            ),
         )
         .route("/apps/{app}/available-stacks", get(available_stacks))
         .route(
@@ -93,7 +101,7 @@ async fn available_dyno_sizes(
     headers: HeaderMap,
 ) -> ApiResult {
     apps::find(&control, &app).await?;
-    list(&headers, dyno_sizes())
+    list(&headers, dyno_sizes(&control))
 }
 
 fn regions() -> Vec<Value> {
@@ -121,19 +129,22 @@ fn stacks() -> Vec<Value> {
     })]
 }
 
-fn dyno_sizes() -> Vec<Value> {
-    let view = |size: DynoSizeName| {
+fn dyno_sizes(control: &Control) -> Vec<Value> {
+    let view = |name: DynoSizeName| {
+        let size = control.sizes.get(name.as_str()).unwrap_or_default();
+        // Megabytes are exact in a float, whatever the size.
+        let megabytes = u32::try_from(size.memory_bytes_max >> 20).unwrap_or(u32::MAX);
         json!({
             "architecture": "wasm32",
-            "compute": size.compute(),
+            "compute": size.cpu_share,
             "cost": { "cents": 0, "unit": "month" },
             "dedicated": false,
             "generation": { "name": "cedar" },
-            "id": view::dyno_size_id(size).to_string(),
-            "memory": f64::from(size.memory_mib()) / 1024.0,
-            "name": size.as_str(),
+            "id": view::dyno_size_id(name).to_string(),
+            "memory": f64::from(megabytes) / 1024.0,
+            "name": name.as_str(),
             "precise_dyno_units": 0,
-            "private_space_only": false,
+            "private_space_only": name.is_private(),
         })
     };
     DynoSizeName::ALL.into_iter().map(view).collect()

@@ -1,4 +1,4 @@
-//! Dyno sizes by name, in Heroku's spelling.
+//! Dyno sizes by name, in Heroku's spelling. What each may use is the runtime's table.
 
 use std::fmt;
 
@@ -23,29 +23,65 @@ pub enum DynoSizeName {
     /// 14 GB.
     #[serde(rename = "Performance-L")]
     PerformanceL,
+    /// 30 GB.
+    #[serde(rename = "Performance-L-RAM")]
+    PerformanceLRam,
+    /// 62 GB.
+    #[serde(rename = "Performance-XL")]
+    PerformanceXl,
+    /// 126 GB.
+    #[serde(rename = "Performance-2XL")]
+    Performance2Xl,
+    /// 1 GB, of a private space.
+    #[serde(rename = "Private-S")]
+    PrivateS,
+    /// 2.5 GB, of a private space.
+    #[serde(rename = "Private-M")]
+    PrivateM,
+    /// 14 GB, of a private space.
+    #[serde(rename = "Private-L")]
+    PrivateL,
+    /// 30 GB, of a private space.
+    #[serde(rename = "Private-L-RAM")]
+    PrivateLRam,
+    /// 62 GB, of a private space.
+    #[serde(rename = "Private-XL")]
+    PrivateXl,
+    /// 126 GB, of a private space.
+    #[serde(rename = "Private-2XL")]
+    Private2Xl,
 }
 
 impl DynoSizeName {
-    /// All sizes, smallest first.
-    pub const ALL: [Self; 6] = [
+    /// All sizes, smallest of each family first.
+    pub const ALL: [Self; 15] = [
         Self::Eco,
         Self::Basic,
         Self::Standard1X,
         Self::Standard2X,
         Self::PerformanceM,
         Self::PerformanceL,
+        Self::PerformanceLRam,
+        Self::PerformanceXl,
+        Self::Performance2Xl,
+        Self::PrivateS,
+        Self::PrivateM,
+        Self::PrivateL,
+        Self::PrivateLRam,
+        Self::PrivateXl,
+        Self::Private2Xl,
     ];
 
     /// Reads a name in any letter case; the old `1X`, `2X`, `Free` and `Hobby` are taken for their successors.
     pub fn parse(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
-            "eco" | "free" => Some(Self::Eco),
-            "basic" | "hobby" => Some(Self::Basic),
-            "standard-1x" | "1x" => Some(Self::Standard1X),
-            "standard-2x" | "2x" => Some(Self::Standard2X),
-            "performance-m" => Some(Self::PerformanceM),
-            "performance-l" => Some(Self::PerformanceL),
-            _ => None,
+            "free" => Some(Self::Eco),
+            "hobby" => Some(Self::Basic),
+            "1x" => Some(Self::Standard1X),
+            "2x" => Some(Self::Standard2X),
+            name => Self::ALL
+                .into_iter()
+                .find(|size| size.as_str().eq_ignore_ascii_case(name)),
         }
     }
 
@@ -58,27 +94,21 @@ impl DynoSizeName {
             Self::Standard2X => "Standard-2X",
             Self::PerformanceM => "Performance-M",
             Self::PerformanceL => "Performance-L",
+            Self::PerformanceLRam => "Performance-L-RAM",
+            Self::PerformanceXl => "Performance-XL",
+            Self::Performance2Xl => "Performance-2XL",
+            Self::PrivateS => "Private-S",
+            Self::PrivateM => "Private-M",
+            Self::PrivateL => "Private-L",
+            Self::PrivateLRam => "Private-L-RAM",
+            Self::PrivateXl => "Private-XL",
+            Self::Private2Xl => "Private-2XL",
         }
     }
 
-    /// Memory in MiB.
-    pub fn memory_mib(self) -> u32 {
-        match self {
-            Self::Eco | Self::Basic | Self::Standard1X => 512,
-            Self::Standard2X => 1_024,
-            Self::PerformanceM => 2_560,
-            Self::PerformanceL => 14_336,
-        }
-    }
-
-    /// CPU shares, relative to Standard-1X.
-    pub fn compute(self) -> u32 {
-        match self {
-            Self::Eco | Self::Basic | Self::Standard1X => 1,
-            Self::Standard2X => 2,
-            Self::PerformanceM => 12,
-            Self::PerformanceL => 50,
-        }
+    /// Whether only apps in a private space may have it at Heroku; here every app may.
+    pub fn is_private(self) -> bool {
+        self.as_str().starts_with("Private-")
     }
 }
 
@@ -102,6 +132,7 @@ mod tests {
             let json = serde_json::to_string(&size).expect("a size is a string");
             assert_eq!(json, format!("\"{}\"", size.as_str()));
         }
+        assert_eq!(DynoSizeName::parse("2x"), Some(DynoSizeName::Standard2X));
         assert_eq!(DynoSizeName::parse("huge"), None);
     }
 }
