@@ -165,7 +165,7 @@ async fn make(
 
 /// What `boot` sees: the release's environment and files, nothing of one dyno, no network.
 fn instance_spec(process: &Process, spec: &ProcessSpec, files: &DynoFiles) -> InstanceSpec {
-    let memory = MemoryAccount::new(crate::size::DynoSize::default().memory_bytes_max);
+    let memory = MemoryAccount::strict(crate::size::DynoSize::default().memory_bytes_max);
     let sink = Arc::new(BootLines(spec.log.clone()));
     let mut instance = InstanceSpec::new(Stdio::Lines(sink), memory, EgressPolicy::closed());
     instance.environment = process

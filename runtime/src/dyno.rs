@@ -5,6 +5,7 @@
 //! takes another client's response with it.
 
 mod life;
+mod quota;
 mod request;
 mod response;
 mod supervisor;
@@ -82,6 +83,8 @@ pub enum ExitStatus {
     Trapped(String),
     /// The guest could not be started, for this reason.
     NotStarted(String),
+    /// It used too much memory and was killed (R15).
+    Killed,
     /// It was stopped from outside.
     Stopped,
 }
@@ -93,6 +96,7 @@ impl ExitStatus {
             Self::Exited(status) => *status,
             Self::Trapped(_) => 134,
             Self::NotStarted(_) => 126,
+            Self::Killed => 137,
             Self::Stopped => 143,
         }
     }
@@ -198,7 +202,8 @@ impl Dyno {
         self.shared().in_flight.load(Ordering::Relaxed)
     }
 
-    /// Bytes of linear memory its instances hold now.
+    /// Bytes that count against its memory quota now: linear memories and tables of its instances, what the host
+    /// holds for them, and what they wrote to files.
     pub fn memory_used(&self) -> u64 {
         self.shared()
             .life

@@ -46,7 +46,7 @@ impl fmt::Debug for ExecSpec {
 /// # Errors
 /// [`LoadError`] when the component cannot be compiled or linked; how the command itself ended is the result.
 pub async fn exec(runtime: &Runtime, spec: ExecSpec) -> Result<ExitStatus, LoadError> {
-    let memory = MemoryAccount::new(spec.memory_bytes_max);
+    let memory = MemoryAccount::strict(spec.memory_bytes_max);
     let environment = spec
         .environment
         .iter()

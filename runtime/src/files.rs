@@ -5,9 +5,10 @@
 //! dyno start (the kernel shares the blocks where the file system can). Layers beside the app are read-only and
 //! shared by all dynos of the host.
 
-use crate::limits::APP_FILES_MAX;
+use crate::limits::{APP_FILES_MAX, FILE_ENTRIES_MAX, OPEN_FILES_MAX};
 use crate::process::Process;
-use dyno_sandbox::Mount;
+use crate::size::DynoSize;
+use dyno_sandbox::{FileLimits, Mount};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +20,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct DynoFiles {
     directory: PathBuf,
     mounts: Vec<Mount>,
+}
+
+/// What a dyno of a size may write: as many bytes as its memory quota, against which they count.
+pub(crate) fn limits_of(size: DynoSize) -> FileLimits {
+    FileLimits {
+        bytes_max: size.memory_bytes_max,
+        entries_max: FILE_ENTRIES_MAX,
+        open_max: OPEN_FILES_MAX,
+    }
 }
 
 impl DynoFiles {

@@ -49,3 +49,27 @@ pub const GUEST_PORT: u16 = 5000;
 
 /// Lines of a trap's text (reason and WebAssembly frames) that go to the log.
 pub const TRAP_LINES_MAX: usize = 40;
+
+/// Bytes a dyno may log in a second, after a burst of [`LOG_BURST_BYTES`]; further lines are dropped and counted (L12).
+pub const LOG_BYTES_PER_SECOND: u64 = 256 * 1024;
+
+/// Bytes a dyno may log at once: what Heroku's own buffer holds.
+pub const LOG_BURST_BYTES: u64 = 1024 * 1024;
+
+/// Bytes that a line is counted for beside its text, so that empty lines have a bound as well.
+pub const LOG_LINE_COST_BYTES: u64 = 100;
+
+/// How often dropped lines are told of.
+pub const LOG_REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a dyno that stays over its memory quota is told of (R14). Heroku's.
+pub const QUOTA_REPEAT: Duration = Duration::from_secs(20);
+
+/// How often one bound that a guest meets again and again is told of.
+pub const BOUND_REPEAT: Duration = Duration::from_secs(20);
+
+/// Files, directories and links that a dyno may add to those of its app; to make one more fails.
+pub const FILE_ENTRIES_MAX: u64 = 20_000;
+
+/// Files and directories that a dyno may hold open; to open one more fails. Python's own servers hold a dozen.
+pub const OPEN_FILES_MAX: usize = 512;

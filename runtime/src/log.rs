@@ -1,5 +1,9 @@
 //! Where the lines of dynos go.
 
+mod dyno_log;
+
+pub(crate) use dyno_log::DynoLog;
+
 /// Takes the log lines of a dyno.
 ///
 /// Called from guest threads and request tasks: an implementation must not block, and drops (and counts) what it

@@ -7,6 +7,7 @@
 use crate::compile_store::CompileStoreOptions;
 use crate::engine::{EngineKind, Engines};
 use crate::limits;
+use crate::nesting;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -31,6 +32,12 @@ pub enum CodeCacheError {
         /// Its size.
         bytes: u64,
     },
+    /// Components lie inside it deeper than [`limits::COMPONENT_NESTING_MAX`].
+    #[error(
+        "the component has components inside components, more than {} deep",
+        limits::COMPONENT_NESTING_MAX
+    )]
+    TooDeep,
     /// It is not a valid component, or uses features that are off.
     #[error("the component could not be compiled")]
     Compile(#[source] wasmtime::Error),
@@ -151,6 +158,9 @@ impl CodeCache {
         let bytes = component.len() as u64;
         if bytes > limits::COMPONENT_BYTES_MAX {
             return Err(CodeCacheError::TooLarge { bytes });
+        }
+        if !nesting::is_within_bound(component) {
+            return Err(CodeCacheError::TooDeep);
         }
         let engine = engines.get(kind);
         let native = engine

@@ -178,5 +178,6 @@ pub(crate) fn linker(engine: &Engine, kind: EngineKind) -> wasmtime::Result<Link
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
+    crate::files::add_to_linker(&mut linker, kind)?;
     Ok(linker)
 }

@@ -1,5 +1,6 @@
 //! What a store carries on the host's side: WASI contexts, limits, the way out.
 
+use crate::files::{FileShare, Listings};
 use crate::instance::{InstanceSpec, Mount};
 use crate::limits;
 use crate::memory::MemoryShare;
@@ -25,6 +26,9 @@ pub(crate) struct Host {
     http: WasiHttpCtx,
     hooks: Hooks,
     pub(crate) memory: MemoryShare,
+    pub(crate) listings: Listings,
+    /// The last to go: it looks at what the table held.
+    pub(crate) files: FileShare,
 }
 
 impl Host {
@@ -42,6 +46,8 @@ impl Host {
                 forbidden: forbidden_headers(),
             },
             memory: MemoryShare::new(spec.memory.clone()),
+            listings: Listings::default(),
+            files: FileShare::new(spec.files.clone()),
         })
     }
 }

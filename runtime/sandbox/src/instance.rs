@@ -1,6 +1,7 @@
 //! One instance: a store, what it may see, and the guest's exports.
 
 use crate::egress::EgressPolicy;
+use crate::files::FileAccount;
 use crate::guest::Guest;
 use crate::host::Host;
 use crate::limits;
@@ -39,17 +40,21 @@ pub struct InstanceSpec {
     pub stdio: Stdio,
     /// The memory all instances of the dyno share.
     pub memory: Arc<MemoryAccount>,
+    /// The files all instances of the dyno share.
+    pub files: Arc<FileAccount>,
     pub(crate) outbound: Arc<Outbound>,
 }
 
 impl InstanceSpec {
-    /// An instance that sees nothing yet, with a memory account and a way out.
+    /// An instance that sees nothing yet, with a memory account and a way out. Its files have no bounds: they are
+    /// set by who mounts some.
     pub fn new(stdio: Stdio, memory: Arc<MemoryAccount>, egress: EgressPolicy) -> Self {
         Self {
             environment: Vec::new(),
             arguments: Vec::new(),
             mounts: Vec::new(),
             stdio,
+            files: FileAccount::unbounded(memory.clone()),
             memory,
             outbound: Arc::new(Outbound::new(egress)),
         }

@@ -14,11 +14,13 @@ mod compile_store;
 mod concurrent;
 mod egress;
 mod engine;
+mod files;
 mod guest;
 mod host;
 mod instance;
 pub mod limits;
 mod memory;
+mod nesting;
 mod outbound;
 mod scheduling;
 mod snapshot;
@@ -31,10 +33,11 @@ pub use compile_store::CompileStoreOptions;
 pub use concurrent::{ConcurrentError, ConcurrentService, ConcurrentSpec};
 pub use egress::EgressPolicy;
 pub use engine::{EngineKind, EngineOptions, Engines};
+pub use files::{FileAccount, FileBound, FileLimits};
 pub use guest::{Guest, GuestError, Handler};
 pub use host::BoxError;
 pub use instance::{Instance, InstanceSpec, Mount};
-pub use memory::MemoryAccount;
+pub use memory::{MemoryAccount, MemoryPressure};
 pub use scheduling::{
     CpuShare, GuestThreads, InlineCall, InlinePoll, Moved, MovedCall, Running, SchedulingCounts,
 };

@@ -32,12 +32,32 @@ pub const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 /// Bytes of one line a guest may log; longer lines are cut into pieces of this size (Heroku's bound).
 pub const LOG_LINE_BYTES_MAX: usize = 10_000;
 
-/// Host objects (streams, requests, files, pollables) one instance may hold. A guest that leaks handles
-/// meets this instead of the host's memory.
-pub const RESOURCES_MAX: usize = 10_000;
+/// Host objects (streams, requests, files, timers) one instance may hold; to make one more traps. Each may have
+/// up to 64 KiB behind it, so that this bounds what the host holds for a guest that hoards them.
+pub const RESOURCES_MAX: usize = 2_000;
 
-/// Bytes of in-memory header fields per request or response of a guest.
-pub const FIELD_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of header fields per request or response of a guest; what the router takes from a client is less.
+pub const FIELD_BYTES_MAX: usize = 64 * 1024;
+
+/// A dyno's memory limit, in its quotas: between the two it is warned (R14), past the limit killed (R15). Heroku's.
+pub const MEMORY_LIMIT_QUOTAS: u64 = 2;
+
+/// Bytes that a dyno is charged for each instance beside its memories and tables: the touched part of its stack, its
+/// store, and the pieces of bodies on their way ([`RESPONSE_CHUNKS_BUFFERED`]).
+pub const HOST_BYTES_PER_INSTANCE: u64 = 256 * 1024;
+
+/// Bytes of one element of a table.
+pub const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// Linear memories of one component instance: a program has one, and its adapter may have another.
+pub const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+
+/// Tables of one component instance; componentize-py makes about thirty core instances with one each.
+pub const TABLES_PER_COMPONENT_MAX: u32 = 40;
+
+/// Directories that one instance may be reading at once; one more is refused. A reader holds all names of its
+/// directory.
+pub const DIRECTORY_LISTINGS_MAX: usize = 16;
 
 /// Bytes a guest may ask for in one call for random bytes.
 pub const RANDOM_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -60,6 +80,9 @@ const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES + 1024 * 1024);
 
 /// Largest component that is compiled.
 pub const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Components inside components inside components of one that is compiled; tools that compose make three or four.
+pub const COMPONENT_NESTING_MAX: usize = 32;
 
 /// Wall-clock limit of one `boot`, snapshot included, compilation not.
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,56 +1,140 @@
 //! The memory a dyno may hold: one account for all its instances.
 
+use crate::limits;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::watch;
 use wasmtime::ResourceLimiter;
 
-/// Bytes in use by all instances of one dyno, and their bound.
+/// How an account stands to its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryPressure {
+    /// Within the quota.
+    Within,
+    /// Over the quota (Heroku's R14): nothing is refused yet.
+    Over,
+    /// Something went past the limit (R15): no guest of this account may go on.
+    Exceeded,
+}
+
+/// Bytes that one dyno holds: linear memories and tables of its instances, what the host holds for them, and what they
+/// wrote to files.
 #[derive(Debug)]
 pub struct MemoryAccount {
     used: AtomicU64,
+    quota: u64,
     limit: u64,
-    refused: AtomicU64,
+    /// Whether to ask for more than the limit ends the guest, or is answered with no.
+    ends: bool,
+    exceeded: AtomicBool,
+    pressure: watch::Sender<MemoryPressure>,
 }
 
 impl MemoryAccount {
-    /// An empty account with a bound of `limit` bytes.
-    pub fn new(limit: u64) -> Arc<Self> {
+    /// An account with Heroku's two lines: over `quota` bytes it is under pressure, and what goes past twice the
+    /// quota ends the guest.
+    pub fn new(quota: u64) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicU64::new(0),
-            limit,
-            refused: AtomicU64::new(0),
+            quota,
+            limit: quota.saturating_mul(limits::MEMORY_LIMIT_QUOTAS),
+            ends: true,
+            exceeded: AtomicBool::new(false),
+            pressure: watch::Sender::new(MemoryPressure::Within),
         })
     }
 
-    /// Bytes of linear memory in use now.
+    /// An account with one line: a guest that asks for more than `limit` bytes does not get them.
+    pub fn strict(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            quota: limit,
+            limit,
+            ends: false,
+            exceeded: AtomicBool::new(false),
+            pressure: watch::Sender::new(MemoryPressure::Within),
+        })
+    }
+
+    /// Bytes in use now.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The bound, in bytes.
-    pub fn limit(&self) -> u64 {
-        self.limit
+    /// The quota, in bytes.
+    pub fn quota(&self) -> u64 {
+        self.quota
     }
 
-    /// How many times a guest asked for more than its bound (Heroku's R14).
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// Tells of every crossing of a line.
+    pub fn watch(&self) -> watch::Receiver<MemoryPressure> {
+        self.pressure.subscribe()
     }
 
+    /// Whether the guest must end.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Takes bytes that the guest asked for, unless they go past the limit.
     fn take(&self, bytes: u64) -> bool {
+        if self.is_exceeded() {
+            return false;
+        }
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= self.limit)
             });
-        if taken.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        match taken {
+            Ok(before) => {
+                self.tell(before, before + bytes);
+                true
+            }
+            Err(_) => {
+                self.exceed();
+                false
+            }
         }
-        taken.is_ok()
     }
 
-    fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    /// Counts bytes that are held already.
+    pub(crate) fn charge(&self, bytes: u64) {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let after = before.saturating_add(bytes);
+        self.tell(before, after);
+        if after > self.limit {
+            self.exceed();
+        }
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.tell(before, before.saturating_sub(bytes));
+    }
+
+    fn exceed(&self) {
+        if self.ends && !self.exceeded.swap(true, Ordering::Relaxed) {
+            self.pressure.send_replace(MemoryPressure::Exceeded);
+        }
+    }
+
+    fn tell(&self, before: u64, after: u64) {
+        if (before > self.quota) == (after > self.quota) {
+            return;
+        }
+        self.pressure.send_if_modified(|pressure| {
+            if *pressure == MemoryPressure::Exceeded {
+                return false;
+            }
+            // What is true now, and not what this change made of it: another may have come in between.
+            *pressure = if self.used() > self.quota {
+                MemoryPressure::Over
+            } else {
+                MemoryPressure::Within
+            };
+            true
+        });
     }
 }
 
@@ -63,7 +147,23 @@ pub(crate) struct MemoryShare {
 
 impl MemoryShare {
     pub(crate) fn new(account: Arc<MemoryAccount>) -> Self {
-        Self { account, held: 0 }
+        account.charge(limits::HOST_BYTES_PER_INSTANCE);
+        Self {
+            account,
+            held: limits::HOST_BYTES_PER_INSTANCE,
+        }
+    }
+
+    fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+        if self.account.take(bytes) {
+            self.held += bytes;
+            return Ok(true);
+        }
+        if self.account.ends {
+            // Not a no, which a guest could survive: its dyno is over.
+            return Err(wasmtime::format_err!("memory quota vastly exceeded (R15)"));
+        }
+        Ok(false)
     }
 }
 
@@ -83,51 +183,93 @@ impl ResourceLimiter for MemoryShare {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let more = desired.saturating_sub(current) as u64;
-        if self.account.take(more) {
-            self.held += more;
-            Ok(true)
-        } else {
-            Ok(false)
-        }
+        self.grow(desired.saturating_sub(current) as u64)
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= crate::limits::TABLE_ELEMENTS_MAX)
+        if desired > limits::TABLE_ELEMENTS_MAX || maximum.is_some_and(|maximum| desired > maximum)
+        {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current) as u64;
+        self.grow(elements * limits::TABLE_ELEMENT_BYTES)
     }
 
     fn instances(&self) -> usize {
-        crate::limits::CORE_INSTANCES_PER_COMPONENT_MAX as usize
+        limits::CORE_INSTANCES_PER_COMPONENT_MAX as usize
     }
 
     fn tables(&self) -> usize {
-        100
+        limits::TABLES_PER_COMPONENT_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        100
+        limits::MEMORIES_PER_COMPONENT_MAX as usize
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
+    const OWN: u64 = limits::HOST_BYTES_PER_INSTANCE;
+
+    fn size(bytes: u64) -> usize {
+        usize::try_from(bytes).unwrap()
+    }
+
     #[test]
-    fn instances_of_a_dyno_share_one_bound() {
-        let account = MemoryAccount::new(100);
+    fn instances_of_a_dyno_share_one_quota_and_end_at_twice_it() {
+        let account = MemoryAccount::new(100 + 2 * OWN);
+        let pressure = account.watch();
         let mut first = MemoryShare::new(account.clone());
         let mut second = MemoryShare::new(account.clone());
         assert!(first.memory_growing(0, 60, None).unwrap());
         assert!(second.memory_growing(0, 40, None).unwrap());
-        assert!(!second.memory_growing(40, 41, None).unwrap());
-        assert_eq!((account.used(), account.refused()), (100, 1));
-        drop(first);
-        assert_eq!(account.used(), 40);
+        assert_eq!(*pressure.borrow(), MemoryPressure::Within);
+        assert!(second.memory_growing(40, 41, None).unwrap());
+        assert_eq!(*pressure.borrow(), MemoryPressure::Over);
+        assert!(
+            second
+                .memory_growing(41, 40 + size(account.quota()), None)
+                .unwrap()
+        );
+        assert!(!account.is_exceeded());
+        assert!(first.memory_growing(60, 61, None).is_err());
+        assert_eq!(*pressure.borrow(), MemoryPressure::Exceeded);
+        assert!(
+            second.memory_growing(0, 1, None).is_err(),
+            "no instance goes on"
+        );
+        drop((first, second));
+        assert_eq!(account.used(), 0);
+        assert!(account.is_exceeded());
+    }
+
+    #[test]
+    fn pressure_ends_when_memory_is_given_back() {
+        let account = MemoryAccount::new(2 * OWN);
+        let pressure = account.watch();
+        let mut share = MemoryShare::new(account.clone());
+        assert!(share.memory_growing(0, size(OWN) + 1, None).unwrap());
+        assert_eq!(*pressure.borrow(), MemoryPressure::Over);
+        drop(share);
+        assert_eq!(*pressure.borrow(), MemoryPressure::Within);
+    }
+
+    #[test]
+    fn tables_count_and_a_strict_account_says_no() {
+        let account = MemoryAccount::strict(OWN + 10 * limits::TABLE_ELEMENT_BYTES);
+        let mut share = MemoryShare::new(account.clone());
+        assert!(share.table_growing(0, 10, None).unwrap());
+        assert!(!share.table_growing(10, 11, None).unwrap());
+        assert!(!share.memory_growing(0, 1, None).unwrap());
+        assert!(!account.is_exceeded());
     }
 }

@@ -2,16 +2,16 @@
 
 use super::Shared;
 use crate::environment;
-use crate::files::DynoFiles;
+use crate::files::{self, DynoFiles};
 use crate::limits::{
     IDLE_AFTER, INSTANCE_AGE_MAX, REQUEST_TIMEOUT, REQUESTS_AT_ONCE_PER_INSTANCE,
     REQUESTS_PER_INSTANCE_MAX,
 };
-use crate::log::{LogLine, LogSink, LogSource};
+use crate::log::DynoLog;
 use crate::static_site::StaticSite;
 use dyno_sandbox::{
-    ConcurrentService, ConcurrentSpec, CpuShare, Finished, Guest, Instance, InstanceSpec, LineSink,
-    MemoryAccount, Stdio,
+    ConcurrentService, ConcurrentSpec, CpuShare, FileAccount, Finished, Guest, Instance,
+    InstanceSpec, MemoryAccount, Stdio,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,12 +58,13 @@ pub(super) enum Serving {
 
 /// What an instance of a dyno sees.
 pub(super) fn instance_spec(shared: &Shared, files: &DynoFiles) -> InstanceSpec {
-    let sink = Arc::new(DynoLines {
-        log: shared.options.log.clone(),
-        dyno: shared.options.name.clone(),
-    });
+    let log = DynoLog::new(shared.options.log.clone(), shared.options.name.clone());
     let memory = MemoryAccount::new(shared.options.size.memory_bytes_max);
-    let mut spec = InstanceSpec::new(Stdio::Lines(sink), memory, shared.runtime.egress().clone());
+    let limits = files::limits_of(shared.options.size);
+    let bounds = log.clone();
+    let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
+    let mut spec = InstanceSpec::new(Stdio::Lines(log), memory, shared.runtime.egress().clone());
+    spec.files = account;
     spec.environment = environment::of_dyno(
         shared.process.environment(),
         &shared.options.environment,
@@ -195,6 +196,12 @@ impl Life {
         self.cpu.end();
     }
 
+    /// Ends what still runs, for a dyno that starts anew.
+    pub(super) fn kill(&self) {
+        self.cut.send_replace(true);
+        self.cpu.end_running();
+    }
+
     /// Resolves when what still runs must be dropped, or when the life is gone.
     pub(super) fn wait_cut(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut cut = self.cut.subscribe();
@@ -232,9 +239,9 @@ impl Life {
         self.memory.as_ref().map_or(0, |memory| memory.used())
     }
 
-    /// The account, if the guest asked for more than its quota.
-    pub(super) fn over_quota(&self) -> Option<&MemoryAccount> {
-        self.memory.as_deref().filter(|memory| memory.refused() > 0)
+    /// What its instances hold; `None` for a site of files.
+    pub(super) fn memory(&self) -> Option<Arc<MemoryAccount>> {
+        self.memory.clone()
     }
 }
 
@@ -261,20 +268,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A guest's lines, under its dyno's name.
-struct DynoLines {
-    log: Arc<dyn LogSink>,
-    dyno: String,
-}
-
-impl LineSink for DynoLines {
-    fn line(&self, text: String) {
-        self.log.write(LogLine {
-            source: LogSource::App,
-            dyno: self.dyno.clone(),
-            text,
-        });
-    }
 }

@@ -1,7 +1,7 @@
 //! The task that owns a dyno's states: start, watch, restart with back-off, stop.
 
 use super::life::{Crash, Life, instance_spec};
-use super::{ExitStatus, Shared};
+use super::{ExitStatus, Shared, quota};
 use crate::backoff::Backoff;
 use crate::files::DynoFiles;
 use crate::limits::{IDLE_CHECK, START_TIMEOUT, TRAP_LINES_MAX};
@@ -140,9 +140,19 @@ async fn run_to_end(shared: &Arc<Shared>, guest: &Guest) -> ExitStatus {
         Err(status) => return status,
     };
     let spec = Arc::new(instance_spec(shared, &files));
+    let memory = spec.memory.clone();
     shared.enter(DynoState::Up);
     let threads = shared.runtime.threads();
-    let exit = threads.run(&shared.cpu, run_command(guest, spec)).await;
+    let run = threads.run(&shared.cpu, run_command(guest, spec));
+    let exit = tokio::select! {
+        biased;
+        () = quota::exceeded(shared, &memory) => return ExitStatus::Killed,
+        exit = run => exit,
+    };
+    if memory.is_exceeded() {
+        quota::exceeded(shared, &memory).await;
+        return ExitStatus::Killed;
+    }
     drop(files);
     match exit.unwrap_or(CommandExit::NotStarted("it was stopped".into())) {
         CommandExit::Status(status) => ExitStatus::Exited(status),
@@ -168,10 +178,20 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
     shared.life.store(Some(life.clone()));
     shared.enter(DynoState::Up);
     let mut check = tokio::time::interval(IDLE_CHECK);
+    let memory = life.memory();
+    let exceeded = async {
+        match &memory {
+            Some(memory) => quota::exceeded(shared, memory).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut exceeded = std::pin::pin!(exceeded);
     let crash = loop {
         tokio::select! {
+            biased;
+            () = &mut exceeded => break None,
             crash = &mut crashed => match crash {
-                Ok(crash) => break crash,
+                Ok(crash) => break Some(crash),
                 // No part of this life can crash: wait for the stop.
                 Err(_) => std::future::pending().await,
             },
@@ -182,14 +202,19 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
     };
     shared.life.store(None);
     life.admission.close();
-    if let Some(memory) = life.over_quota() {
-        let (used, limit) = (memory.used() >> 20, memory.limit() >> 20);
-        shared.say(format!("Process running mem={used}M of {limit}M"));
-        shared.say("Error R14 (Memory quota exceeded)".into());
+    // The trap of the guest that went too far may be told before the account is looked at.
+    if crash.is_some() && memory.as_ref().is_some_and(|memory| memory.is_exceeded()) {
+        exceeded.await;
+        life.kill();
+        return ExitStatus::Killed;
     }
     match crash {
-        Crash::Exited(status) => ExitStatus::Exited(status),
-        Crash::Trapped(text) => ExitStatus::Trapped(text),
+        Some(Crash::Exited(status)) => ExitStatus::Exited(status),
+        Some(Crash::Trapped(text)) => ExitStatus::Trapped(text),
+        None => {
+            life.kill();
+            ExitStatus::Killed
+        }
     }
 }
 
@@ -283,7 +308,7 @@ fn tell_end(shared: &Shared, status: &ExitStatus) {
                 shared.say_as_app(format!("error: {line}"));
             }
         }
-        ExitStatus::Exited(_) | ExitStatus::Stopped => {}
+        ExitStatus::Exited(_) | ExitStatus::Killed | ExitStatus::Stopped => {}
     }
     shared.say(format!("Process exited with status {}", status.code()));
 }

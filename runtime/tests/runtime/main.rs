@@ -4,4 +4,3 @@
 mod app;
 mod dynos;
 mod formations;
-mod hostile;

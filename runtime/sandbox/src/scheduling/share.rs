@@ -61,6 +61,11 @@ impl CpuShare {
         self.scheduler.cut_off_all(self);
     }
 
+    /// Ends everything that runs under this share now. More may run under it afterwards.
+    pub fn end_running(&self) {
+        self.scheduler.cut_off_all(self);
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

@@ -1,0 +1,11 @@
+;; Makes files with names that are legal and unkind, and one whose name is too long. Says what the host says of each.
+(data (i32.const 128) "line\nbreak\1b[2J\07")
+(data (i32.const 160) "\e2\80\ae-- \f0\9f\92\a3")
+(data (i32.const 176) "-rf *;$(x)`\\")
+(func (export "_start")
+  (memory.fill (i32.const 256) (i32.const 0x61) (i32.const 256))
+  (call $say (call $open (i32.const 4) (i32.const 128) (i32.const 15) (i32.const 13)))
+  (call $say (call $open (i32.const 4) (i32.const 160) (i32.const 10) (i32.const 13)))
+  (call $say (call $open (i32.const 4) (i32.const 176) (i32.const 12) (i32.const 13)))
+  (call $say (call $open (i32.const 4) (i32.const 256) (i32.const 255) (i32.const 13)))
+  (call $say (call $open (i32.const 4) (i32.const 256) (i32.const 256) (i32.const 13))))
