@@ -5,6 +5,7 @@
 //! before they are let into a slug. Nothing here runs or compiles a guest.
 
 mod adapt;
+mod exit_status;
 mod inspect;
 mod worlds;
 

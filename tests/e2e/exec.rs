@@ -44,8 +44,8 @@ async fn the_exit_code_of_a_guest_is_ours() {
     let bench = Bench::new();
     for (name, bytes, code, phrase) in [
         ("zero.wasm", exits_with(0), 0, ""),
-        // Preview 1's codes pass through WASI 0.2's exit, which knows only success and failure.
-        ("seven.wasm", exits_with(7), 1, ""),
+        ("seven.wasm", exits_with(7), 7, ""),
+        ("all.wasm", exits_with(255), 255, ""),
         ("component.wasm", command_component(None), 0, ""),
         ("trap.wasm", traps(), 134, "the guest trapped"),
         ("not.wasm", b"#!/bin/sh".to_vec(), 1, "not a wasm file"),

@@ -3,6 +3,7 @@
 use wasi_preview1_component_adapter_provider as adapters;
 use wit_component::{ComponentEncoder, StringEncoding};
 
+use super::exit_status;
 use super::inspect::{InspectError, Outline};
 use super::worlds::{self, GuestWorld, WASI_02_PATCH};
 
@@ -90,10 +91,13 @@ fn encode(
     options: &AdaptOptions,
     world: &str,
 ) -> Result<Vec<u8>, AdaptError> {
-    ComponentEncoder::default()
-        .validate(true)
-        .realloc_via_memory_grow(options.realloc_via_memory_grow)
-        .module(module)
+    exit_status::pass_on(module)
+        .and_then(|module| {
+            ComponentEncoder::default()
+                .validate(true)
+                .realloc_via_memory_grow(options.realloc_via_memory_grow)
+                .module(&module)
+        })
         .and_then(|encoder| encoder.adapter(PREVIEW_1, adapter))
         .and_then(|mut encoder| encoder.encode())
         .map_err(|source| AdaptError::DoesNotFit {

@@ -97,6 +97,15 @@ impl FromStr for GuestWorld {
 /// version's; what came later is let in too, because a module imports only what it names, and a
 /// host that lacks it says so by name.
 pub(super) fn resolve_02(world: GuestWorld, patch: u64) -> anyhow::Result<(Resolve, WorldId)> {
+    resolve_named(world.name(), patch)
+}
+
+/// Resolves the world of a module that ends with a status of its own.
+pub(super) fn resolve_exit_status() -> anyhow::Result<(Resolve, WorldId)> {
+    resolve_named("exit-status", WASI_02_PATCH)
+}
+
+fn resolve_named(world: &str, patch: u64) -> anyhow::Result<(Resolve, WorldId)> {
     let version = format!("@0.2.{patch}");
     let since = |patch: u64| format!("@since(version = 0.2.{patch})");
     let rewrite = |text: &str| {
@@ -106,7 +115,7 @@ pub(super) fn resolve_02(world: GuestWorld, patch: u64) -> anyhow::Result<(Resol
         })
     };
     let (resolve, package) = resolve(&rewrite(WORLD_02), WIT_02, rewrite)?;
-    let world = resolve.select_world(&[package], Some(world.name()))?;
+    let world = resolve.select_world(&[package], Some(world))?;
     Ok((resolve, world))
 }
 
