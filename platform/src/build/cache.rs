@@ -20,6 +20,9 @@ pub(crate) struct BuildCache {
     pub archive: String,
     /// Digest of the tree in them, in hexadecimal: the same for every way to pack it.
     pub tree: String,
+    /// Everything that decides what a build makes, but for the config vars.
+    #[serde(default)]
+    pub source_key: String,
     /// Everything that decides what a build makes.
     pub key: String,
     pub slug: SlugId,
@@ -30,6 +33,7 @@ pub(crate) struct BuildCache {
 pub(crate) struct CacheKey {
     pub archive: String,
     pub tree: String,
+    pub source_key: String,
     pub key: String,
 }
 
@@ -41,10 +45,12 @@ impl CacheKey {
         buildpacks: &[String],
         vars: &ConfigVars,
     ) -> Self {
+        let source_key = source_key(control, &source.tree, buildpacks);
         Self {
             archive: source.archive.clone(),
             tree: source.tree.clone(),
-            key: key(control, &source.tree, buildpacks, vars),
+            key: key(control, &source_key, vars),
+            source_key,
         }
     }
 
@@ -53,25 +59,34 @@ impl CacheKey {
         BuildCache {
             archive: self.archive.clone(),
             tree: self.tree.clone(),
+            source_key: self.source_key.clone(),
             key: self.key.clone(),
             slug,
         }
     }
 }
 
-/// Source, buildpacks, config vars (a buildpack may read them), and our own version.
-fn key(control: &Control, tree: &str, buildpacks: &[String], vars: &ConfigVars) -> String {
+/// Source, buildpacks, and our own version.
+fn source_key(control: &Control, tree: &str, buildpacks: &[String]) -> String {
     let mut hash = Sha256::new();
     hash.update(tree);
-    for part in [serde_json::to_vec(buildpacks), serde_json::to_vec(vars)]
-        .into_iter()
-        .flatten()
-    {
-        // The key is stored in the open, so it must not tell what the config vars are.
-        hash.update(control.sealer.fingerprint(&part));
+    for buildpack in buildpacks {
+        hash.update(buildpack);
+        hash.update([0]);
     }
     hash.update(env!("CARGO_PKG_VERSION"));
     hash.update(control.builds.compiler().packs_digest());
+    hex::encode(hash.finalize())
+}
+
+/// The same with the config vars, which a buildpack may read.
+fn key(control: &Control, source_key: &str, vars: &ConfigVars) -> String {
+    let mut hash = Sha256::new();
+    hash.update(source_key);
+    if let Ok(vars) = serde_json::to_vec(vars) {
+        // The key is stored in the open, so it must not tell what the config vars are.
+        hash.update(control.sealer.fingerprint(&vars));
+    }
     hex::encode(hash.finalize())
 }
 
@@ -91,6 +106,9 @@ pub(super) async fn find(
 }
 
 /// Like [`find`], for a client that names its source by its archive's checksum alone.
+///
+/// A source that the app runs already is not built again for a change of its config vars, which made a release of the
+/// same slug: as on Heroku, where such a push finds everything up to date.
 pub(super) async fn find_archive(
     builds: &Builds,
     control: &Control,
@@ -104,16 +122,30 @@ pub(super) async fn find_archive(
     if !cached.archive.eq_ignore_ascii_case(checksum) {
         return Ok(None);
     }
+    let source_key = source_key(control, &cached.tree, buildpacks);
+    if source_key != cached.source_key {
+        return Ok(None);
+    }
     let vars = control.releases.current_config_vars(app).await?;
-    if key(control, &cached.tree, buildpacks, &vars) != cached.key {
+    let same_vars = key(control, &source_key, &vars) == cached.key;
+    if !same_vars && !is_running(control, app, cached.slug).await? {
         return Ok(None);
     }
     let key = CacheKey {
         archive: cached.archive,
         tree: cached.tree,
+        source_key,
         key: cached.key,
     };
     made(builds, control, cached.slug, key).await
+}
+
+async fn is_running(control: &Control, app: &App, slug: SlugId) -> Result<bool, RunError> {
+    let Some(current) = app.release_current else {
+        return Ok(false);
+    };
+    let current = control.releases.read(app.id, current).await?;
+    Ok(current.is_some_and(|release| release.slug == Some(slug)))
 }
 
 async fn read(builds: &Builds, app: &App) -> Result<Option<BuildCache>, RunError> {
