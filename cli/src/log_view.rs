@@ -64,7 +64,7 @@ impl LogView {
     }
 
     fn shown(&mut self, line: &str) -> String {
-        let safe = say::terminal_safe(line);
+        let safe = say::terminal_safe(line).into_owned();
         let Some(parts) = parts(&safe) else {
             return safe;
         };

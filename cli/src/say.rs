@@ -1,5 +1,6 @@
 //! Lines on standard output and error: coloured on a terminal, plain elsewhere, quiet when the reader has gone.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};
 
@@ -66,7 +67,14 @@ pub fn heading(title: impl Display) {
 
 /// Text of strangers as a terminal may show it: colours pass, everything else that moves a cursor, changes a
 /// title or answers back does not.
-pub fn terminal_safe(text: &str) -> String {
+pub fn terminal_safe(text: &str) -> Cow<'_, str> {
+    // Nearly every line.
+    if text
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
+        return Cow::Borrowed(text);
+    }
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
@@ -82,7 +90,7 @@ pub fn terminal_safe(text: &str) -> String {
         }
         rest = &rest[character.len_utf8()..];
     }
-    safe
+    Cow::Owned(safe)
 }
 
 /// The length of the `ESC [ numbers m` that `text` begins with.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dyno_router::{Fallback, Listener, PortSharing, RequestBody, Router, RouterOptions};
+use dyno_router::{Fallback, Listener, RequestBody, Router, RouterOptions};
 use dyno_runtime::{Dyno, DynoOptions, ExecSpec, LogLine, LogSink, LogSource, Process, Runtime};
 
 use futures::TryFutureExt as _;
@@ -36,11 +36,8 @@ pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
         fallback: Some(fallback),
         ..RouterOptions::default()
     };
-    let listener = Listener::bind(
-        SocketAddr::from(([127, 0, 0, 1], 0)),
-        PortSharing::Exclusive,
-    )
-    .context("no free port on 127.0.0.1")?;
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .context("no free port on 127.0.0.1")?;
     let address = listener.local_address().context("the port is not known")?;
     say::error_line(&format!("http://{address}/"));
     Router::new(options).serve(listener, signals::stop()).await;

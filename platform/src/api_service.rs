@@ -9,24 +9,40 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use dyno_router::RequestBody;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use http::{Request, StatusCode};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tower::{Service, ServiceExt};
 
 /// Holds the API for the router. It is filled once the API's parts exist, which need the router, and emptied when
 /// the platform ends. Clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct ApiService(Arc<ArcSwapOption<axum::Router>>);
+///
+/// Its handlers run where it was made and not on the thread that serves the connection: what they start outlives that
+/// thread, and no request for an app waits behind them.
+#[derive(Clone)]
+pub(crate) struct ApiService {
+    api: Arc<ArcSwapOption<axum::Router>>,
+    runtime: Handle,
+}
 
 impl ApiService {
+    /// An API that answers 503 for now. Must be called inside the runtime where it is to run.
+    pub fn new() -> Self {
+        Self {
+            api: Arc::default(),
+            runtime: Handle::current(),
+        }
+    }
+
     /// Answers requests from now on.
     pub fn set(&self, api: axum::Router) {
-        self.0.store(Some(Arc::new(api)));
+        self.api.store(Some(Arc::new(api)));
     }
 
     /// Answers 503 from now on.
     pub fn clear(&self) {
-        self.0.store(None);
+        self.api.store(None);
     }
 }
 
@@ -40,14 +56,20 @@ impl Service<Request<RequestBody>> for ApiService {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let api = self.0.load_full();
+        let Some(api) = self.api.load_full() else {
+            return ready(Ok(StatusCode::SERVICE_UNAVAILABLE.into_response())).boxed();
+        };
+        let api = axum::Router::clone(&api);
+        let answer = self.runtime.spawn(api.oneshot(request.map(Body::new)));
+        // A client that leaves ends its handler, as if it ran on the connection.
+        let answer = AbortOnDropHandle::new(answer);
         async move {
-            match api {
-                Some(api) => {
-                    let api = axum::Router::clone(&api);
-                    api.oneshot(request.map(Body::new)).await
+            match answer.await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(%error, "a handler of the API failed");
+                    Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response())
                 }
-                None => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             }
         }
         .boxed()

@@ -44,7 +44,7 @@ pub mod store;
 mod wasm_engine;
 
 pub use data_dir::DataDirError;
-pub use log::{ConsoleLine, LogLine, LogSource};
+pub use log::{ConsoleBatch, ConsoleLine, ConsoleReader, LogLine, LogSource};
 pub use platform::{Platform, PlatformOptions, StartError};
 pub use secret::{ApiKey, SecretError};
 pub use settings::{

@@ -102,7 +102,9 @@ pub const LOG_URL_RESUME_LIFETIME: Duration = Duration::from_hours(24);
 /// Silence after which a stream gets a heartbeat.
 pub const STREAM_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Lines that wait for the console before they are dropped.
-pub const CONSOLE_LINES_MAX: usize = 4_096;
+pub const CONSOLE_LINES_MAX: usize = 16_384;
+/// Between two batches of lines for the console.
+pub const CONSOLE_PERIOD: Duration = Duration::from_millis(20);
 
 /// A web dyno that is not up after this long is not waited for any more (R10 is the dyno's own limit).
 pub const BOOT_WAIT: Duration = Duration::from_secs(75);

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dyno_router::{DrainReport, Fallback, Listener, PortSharing, Router, RouterOptions};
+use dyno_router::{DrainReport, EdgeSockets, Edges, Fallback, Router, RouterOptions};
 use dyno_runtime::{Runtime, RuntimeError, RuntimeOptions};
 use dyno_slug::SlugStore;
-use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use crate::build::{Builds, Compiler, CompilerFolders, Outputs, Sources};
 use crate::control::Control;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::limits::SWEEP_PERIOD;
-use crate::log::{ConsoleLine, LogHub};
+use crate::log::{ConsoleReader, LogHub};
 use crate::reconcile::{Engine, Fleet, FleetParts};
 use crate::release::{Apps, ReleasePhase, Releases};
 use crate::router_log::RouterLog;
@@ -119,6 +119,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The system gave no threads to serve with.
+    #[error("the threads that serve connections cannot be started")]
+    Threads(#[source] io::Error),
     /// A file could not be written.
     #[error("{} cannot be written", .path.display())]
     Write {
@@ -140,7 +143,7 @@ pub struct Platform {
 /// What runs for as long as the platform does; ended at once when it is dropped.
 struct Tasks {
     api: ApiService,
-    serving: Option<JoinHandle<DrainReport>>,
+    edges: Option<Edges>,
     background: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -152,9 +155,6 @@ impl Drop for Tasks {
         self.api.clear();
         for task in &self.background {
             task.abort();
-        }
-        if let Some(serving) = &self.serving {
-            serving.abort();
         }
     }
 }
@@ -179,13 +179,8 @@ impl Platform {
         slugs: SlugStore,
         engine: Arc<dyn Engine>,
     ) -> Result<Self, StartError> {
-        let listener = bind(options.listen)?;
-        let address = listener
-            .local_address()
-            .map_err(|source| StartError::Listen {
-                address: options.listen,
-                source,
-            })?;
+        let sockets = bind(options.listen, edge_threads(&settings))?;
+        let address = sockets.local_address();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.store_file())?);
         let sealer = Sealer::open_or_create(&data_dir.sealing_key())?;
         let api_key = ApiKey::open_or_create(&data_dir.api_key())?;
@@ -223,7 +218,7 @@ impl Platform {
         builds.fail_interrupted().await?;
         phase.fail_interrupted(&apps).await?;
 
-        let api = ApiService::default();
+        let api = ApiService::new();
         let router = Router::new(RouterOptions {
             timeouts: settings.router.timeouts.clone(),
             limits: settings.router.limits.clone(),
@@ -264,35 +259,33 @@ impl Platform {
                 source,
             },
         )?;
-        Ok(Self::serve(router, listener, address, control, api))
+        Self::serve(&router, sockets, control, api)
     }
 
     fn serve(
-        router: Router,
-        listener: Listener,
-        address: SocketAddr,
+        router: &Router,
+        sockets: EdgeSockets,
         control: Arc<Control>,
         api: ApiService,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
+        let address = sockets.local_address();
+        let edges = Edges::start(router, sockets, || ()).map_err(StartError::Threads)?;
         let stop = CancellationToken::new();
         let fleet = control.fleet.clone();
         let background = vec![
             tokio::spawn(async move { fleet.run().await }),
             tokio::spawn(sweep(Arc::clone(&control), stop.clone())),
         ];
-        let stopped = stop.clone();
-        let serving =
-            tokio::spawn(async move { router.serve(listener, stopped.cancelled_owned()).await });
-        Self {
+        Ok(Self {
             address,
             control,
             tasks: Tasks {
                 api,
-                serving: Some(serving),
+                edges: Some(edges),
                 background,
                 stop,
             },
-        }
+        })
     }
 
     /// The address that is listened on.
@@ -312,7 +305,7 @@ impl Platform {
 
     /// Every app's log lines as they come, for an operator's console. A reader that is too slow is told how many
     /// lines it missed.
-    pub fn console(&self) -> broadcast::Receiver<ConsoleLine> {
+    pub fn console(&self) -> ConsoleReader {
         self.control.logs.console()
     }
 
@@ -322,12 +315,12 @@ impl Platform {
         // Streams of the API end first, or the drain would wait for readers who wait for us.
         control.shutdown.cancel();
         self.tasks.stop.cancel();
-        let serving = self.tasks.serving.take();
+        let edges = self.tasks.edges.take();
         let stop = async {
             // A build may be waiting for its release command, so both are told before either is waited for.
             tokio::join!(control.builds.shutdown(), control.phase.shutdown());
-            let report = match serving {
-                Some(serving) => serving.await.unwrap_or_default(),
+            let report = match edges {
+                Some(edges) => edges.drain().await,
                 None => DrainReport::default(),
             };
             control.fleet.shutdown().await;
@@ -358,8 +351,8 @@ fn open(options: &PlatformOptions) -> Result<(DataDir, Settings), StartError> {
     Ok((data_dir, settings))
 }
 
-fn bind(address: SocketAddr) -> Result<Listener, StartError> {
-    Listener::bind(address, PortSharing::Exclusive).map_err(|source| match source.kind() {
+fn bind(address: SocketAddr, threads: usize) -> Result<EdgeSockets, StartError> {
+    EdgeSockets::bind(address, threads).map_err(|source| match source.kind() {
         ErrorKind::AddrInUse => StartError::PortInUse { address },
         _ => StartError::Listen { address, source },
     })
@@ -376,6 +369,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         }
         address => address,
     }
+}
+
+/// One for each processor: a connection stays on its thread.
+fn edge_threads(settings: &Settings) -> usize {
+    settings
+        .router
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 fn runtime_options(data_dir: &DataDir, settings: &Settings) -> RuntimeOptions {

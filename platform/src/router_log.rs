@@ -28,7 +28,8 @@ impl RequestLog for RouterLog {
             .and_then(AppId::parse)
             .and_then(|id| self.logs.find(id))
         {
-            log.write(LogSource::Heroku, "router", &record.to_string());
+            // The record escapes what a client wrote, so it is one line.
+            log.write_line(LogSource::Heroku, "router", record.to_string());
         } else {
             tracing::debug!(target: "dyno_platform::router", "{record}");
         }

@@ -44,6 +44,8 @@ pub struct RouterSettings {
     pub timeouts: dyno_router::Timeouts,
     /// `[router.limits]`, as the router documents them.
     pub limits: dyno_router::Limits,
+    /// Threads that serve connections, at least 1. Default: one for each processor.
+    pub threads: Option<usize>,
 }
 
 /// `[build]`

@@ -13,19 +13,11 @@ pub struct Listener {
     inner: TcpListener,
 }
 
-/// May other sockets listen on the same address?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PortSharing {
-    /// No: a second router on the address fails with "address in use".
-    #[default]
-    Exclusive,
-    /// Yes (`SO_REUSEPORT`): one listener per CPU, the kernel spreads the connections.
-    PerCpu,
-}
-
 impl Listener {
     /// Binds and listens; must be called inside a tokio runtime. Port 0 takes a free one.
-    pub fn bind(address: SocketAddr, sharing: PortSharing) -> io::Result<Self> {
+    ///
+    /// The address is this socket's alone; [`crate::EdgeSockets`] share one.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -34,10 +26,6 @@ impl Listener {
         // Without it a restart within a minute fails on connections in TIME_WAIT.
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
-        #[cfg(unix)]
-        if sharing == PortSharing::PerCpu {
-            socket.set_reuseport(true)?;
-        }
         socket.bind(address)?;
         Ok(Self {
             inner: socket.listen(LISTEN_BACKLOG)?,

@@ -40,7 +40,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 pub fn print(vars: impl IntoIterator<Item = (String, String)>) {
     let pairs: Vec<_> = vars
         .into_iter()
-        .map(|(name, value)| (name, say::terminal_safe(&value)))
+        .map(|(name, value)| (name, say::terminal_safe(&value).into_owned()))
         .collect();
     columns::print_pairs(&pairs);
 }

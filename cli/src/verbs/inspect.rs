@@ -140,7 +140,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 
 /// Words of the slug, which may be anybody's.
 fn text(value: &Value) -> String {
-    say::terminal_safe(value.as_str().unwrap_or_default())
+    say::terminal_safe(value.as_str().unwrap_or_default()).into_owned()
 }
 
 fn bytes(value: &Value) -> String {

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use dyno_platform::{ConsoleLine, LogSource, Platform, PlatformOptions};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use dyno_platform::{
+    ConsoleBatch, ConsoleLine, ConsoleReader, LogSource, Platform, PlatformOptions,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::places::{DataDir, shown};
@@ -112,27 +113,32 @@ impl Log {
         set.map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
     }
 
-    fn line(&mut self, text: &str) {
+    /// Writes whole lines at once.
+    fn write(&mut self, lines: &str) {
         match &mut self.file {
-            // A full disk must not stop the platform; the line is lost.
-            Some(file) => drop(file.write_all(format!("{text}\n").as_bytes())),
-            None => say::error_line(text),
+            // A full disk must not stop the platform; the lines are lost.
+            Some(file) => drop(file.write_all(lines.as_bytes())),
+            None => say::error_part(lines),
         }
     }
 }
 
-async fn write_log(mut log: Log, mut console: Receiver<ConsoleLine>, follow: bool) {
+async fn write_log(mut log: Log, mut console: ConsoleReader, follow: bool) {
+    let mut text = String::new();
     loop {
-        match console.recv().await {
-            Ok(ConsoleLine { app, line }) => {
-                let is_apps_own = line.source == LogSource::App && &*line.process != "api";
-                if follow || !is_apps_own {
-                    // A terminal may be behind standard error, and an app wrote the text.
-                    log.line(&say::terminal_safe(&format!("{app} {line}")));
-                }
-            }
-            Err(RecvError::Lagged(missed)) => log.line(&format!("{missed} log lines were missed")),
-            Err(RecvError::Closed) => return,
+        let ConsoleBatch { missed, lines, .. } = console.next().await;
+        text.clear();
+        if missed > 0 {
+            text = format!("{missed} log lines were missed\n");
         }
+        for ConsoleLine { app, line } in lines {
+            let is_apps_own = line.source == LogSource::App && &*line.process != "api";
+            if follow || !is_apps_own {
+                // A terminal may be behind standard error, and an app wrote the text.
+                text += &say::terminal_safe(&format!("{app} {line}"));
+                text.push('\n');
+            }
+        }
+        log.write(&text);
     }
 }

@@ -4,18 +4,19 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
+use super::console::{Console, ConsoleReader};
 use super::line::{ConsoleLine, LogLine, LogSource, split};
 use super::tail::LogTail;
-use crate::limits::{CONSOLE_LINES_MAX, LOG_BYTES_MAX, LOG_LINES_MAX};
+use crate::limits::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use crate::model::AppId;
 
 /// All apps' logs.
 #[derive(Debug)]
 pub(crate) struct LogHub {
     apps: RwLock<HashMap<AppId, Arc<AppLog>>>,
-    console: broadcast::Sender<ConsoleLine>,
+    console: Arc<Console>,
 }
 
 /// One app's log: writing never waits for a reader.
@@ -23,7 +24,7 @@ pub(crate) struct AppLog {
     app_name: RwLock<Arc<str>>,
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
-    console: broadcast::Sender<ConsoleLine>,
+    console: Arc<Console>,
 }
 
 struct Ring {
@@ -37,7 +38,7 @@ impl LogHub {
     pub fn new() -> Self {
         Self {
             apps: RwLock::default(),
-            console: broadcast::Sender::new(CONSOLE_LINES_MAX),
+            console: Arc::default(),
         }
     }
 
@@ -50,7 +51,7 @@ impl LogHub {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(
             apps.entry(id)
-                .or_insert_with(|| Arc::new(AppLog::new(name, self.console.clone()))),
+                .or_insert_with(|| Arc::new(AppLog::new(name, Arc::clone(&self.console)))),
         )
     }
 
@@ -72,13 +73,13 @@ impl LogHub {
     }
 
     /// Every app's lines as they come. A reader that is too slow is told how many it missed.
-    pub fn console(&self) -> broadcast::Receiver<ConsoleLine> {
-        self.console.subscribe()
+    pub fn console(&self) -> ConsoleReader {
+        self.console.reader()
     }
 }
 
 impl AppLog {
-    fn new(name: &str, console: broadcast::Sender<ConsoleLine>) -> Self {
+    fn new(name: &str, console: Arc<Console>) -> Self {
         // Ids start at the clock, so that a reader which resumes after a restart asks for newer ones only.
         let start = now_micros();
         let next_id = u64::try_from(start).unwrap_or(1);
@@ -111,6 +112,14 @@ impl AppLog {
         for text in split(text) {
             self.push(source, Arc::clone(&process), text);
         }
+    }
+
+    /// Adds one line that is known to be one: no line breaks, nothing a terminal would obey.
+    pub fn write_line(&self, source: LogSource, process: &str, text: String) {
+        if text.len() > LOG_LINE_BYTES_MAX {
+            return self.write(source, process, &text);
+        }
+        self.push(source, process.into(), text);
     }
 
     /// A line about what a user did: `app[api]`.
@@ -148,11 +157,10 @@ impl AppLog {
             *newest = id.max(*newest);
             grown
         });
-        if self.console.receiver_count() > 0 {
-            let app = Arc::clone(&self.app_name.read().unwrap_or_else(PoisonError::into_inner));
-            // An error only says that the last console has just gone.
-            drop(self.console.send(ConsoleLine { app, line }));
-        }
+        self.console.write(|| ConsoleLine {
+            app: Arc::clone(&self.app_name.read().unwrap_or_else(PoisonError::into_inner)),
+            line: Arc::clone(&line),
+        });
     }
 
     /// Up to `lines_max` of the newest lines that `admits`, oldest first.
@@ -230,7 +238,7 @@ fn now_micros() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{LogHub, LogSource};
-    use crate::limits::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+    use crate::limits::{CONSOLE_LINES_MAX, LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
     use crate::model::AppId;
 
     #[test]
@@ -275,12 +283,35 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_console_sees_every_apps_lines_with_its_name() {
+    #[tokio::test]
+    async fn the_console_sees_every_apps_lines_with_its_name() {
         let hub = LogHub::new();
         let mut console = hub.console();
         hub.app(AppId::generate(), "one").api("hello");
-        let seen = console.try_recv().expect("a line");
-        assert_eq!((&*seen.app, seen.line.text.as_str()), ("one", "hello"));
+        hub.app(AppId::generate(), "two").api("there");
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.extend(console.next().await.lines);
+        }
+        let words: Vec<_> = seen
+            .iter()
+            .map(|line| (&*line.app, line.line.text.as_str()))
+            .collect();
+        assert_eq!(words, [("one", "hello"), ("two", "there")]);
+    }
+
+    #[tokio::test]
+    async fn a_slow_console_is_told_what_it_missed() {
+        let hub = LogHub::new();
+        let mut console = hub.console();
+        let log = hub.app(AppId::generate(), "one");
+        for _ in 0..CONSOLE_LINES_MAX + 3 {
+            log.api("hello");
+        }
+        let batch = console.next().await;
+        assert_eq!((batch.lines.len(), batch.missed), (CONSOLE_LINES_MAX, 3));
+        log.api("again");
+        let batch = console.next().await;
+        assert_eq!((batch.lines.len(), batch.missed), (1, 0));
     }
 }

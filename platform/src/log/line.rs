@@ -54,8 +54,8 @@ impl fmt::Display for LogLine {
             .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         write!(
             f,
-            "{}+00:00 {}[{}]: {}",
-            time.strftime("%Y-%m-%dT%H:%M:%S%.6f"),
+            "{:.6}+00:00 {}[{}]: {}",
+            jiff::tz::Offset::UTC.to_datetime(time),
             self.source.as_str(),
             self.process,
             self.text

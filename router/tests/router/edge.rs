@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dyno_router::{
     AppRoute, Backend, BackendError, BackendErrorKind, DrainReport, Fallback, Listener,
-    PortSharing, RequestBody, RequestLog, RequestRecord, ResponseBody, RouteKey, RouteState,
-    Router, RouterOptions,
+    RequestBody, RequestLog, RequestRecord, ResponseBody, RouteKey, RouteState, Router,
+    RouterOptions,
 };
 use http::{Request, Response};
 use http_body::Frame;
@@ -82,7 +82,7 @@ impl Edge {
         };
         change(&mut options);
         let router = Router::new(options);
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), PortSharing::Exclusive).unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = router.clone();

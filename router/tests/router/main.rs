@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod edge;
+mod edge_threads;
 mod failures;
 mod headers;
 mod lifecycle;
