@@ -12,7 +12,7 @@ mod supervisor;
 
 use crate::body::{BoxError, RequestBody, ResponseBody};
 use crate::error::CallError;
-use crate::limits::QUEUE_PER_DYNO_MAX;
+use crate::limits::{QUEUE_PER_DYNO_MAX, START_TIMEOUT};
 use crate::log::{LogLine, LogSink, LogSource, NoLog};
 use crate::process::Process;
 use crate::runtime::Runtime;
@@ -46,6 +46,8 @@ pub struct DynoOptions {
     pub command: Option<Vec<String>>,
     /// Variables of this dyno alone; they win over config vars.
     pub environment: BTreeMap<String, String>,
+    /// How long a web dyno may take until it can answer; then it has crashed (R10).
+    pub start_timeout: Duration,
 }
 
 impl DynoOptions {
@@ -57,6 +59,7 @@ impl DynoOptions {
             log: Arc::new(NoLog),
             command: None,
             environment: BTreeMap::new(),
+            start_timeout: START_TIMEOUT,
         }
     }
 }
@@ -83,7 +86,7 @@ pub enum ExitStatus {
     Trapped(String),
     /// The guest could not be started, for this reason.
     NotStarted(String),
-    /// It used too much memory and was killed (R15).
+    /// It was killed: it did not start in time (R10), or used too much memory (R15).
     Killed,
     /// It was stopped from outside.
     Stopped,

@@ -112,12 +112,12 @@ impl Formation {
         let mut dynos = self.dynos();
         let gone = dynos.split_off(quantity.min(dynos.len()));
         while dynos.len() < quantity {
+            let name = format!("{}.{}", inner.process.process_type(), dynos.len() + 1);
             let options = DynoOptions {
-                name: format!("{}.{}", inner.process.process_type(), dynos.len() + 1),
                 size: inner.options.size,
                 log: inner.options.log.clone(),
-                command: None,
                 environment: inner.options.environment.clone(),
+                ..DynoOptions::new(name)
             };
             dynos.push(Dyno::start(&inner.runtime, &inner.process, options));
         }

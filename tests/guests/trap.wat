@@ -8,7 +8,8 @@
   (alias export $http "response-outparam" (type $response-outparam))
 
   (core module $Main
-    (func (export "handle") (param $request i32) (param $outparam i32) unreachable)
+    (func $explode unreachable)
+    (func (export "handle") (param $request i32) (param $outparam i32) (call $explode))
   )
   (core instance $main (instantiate $Main))
 

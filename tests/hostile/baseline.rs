@@ -4,8 +4,9 @@ use crate::place::until;
 use std::fmt;
 use std::fs;
 
-/// What an allocator and a pool of instances may keep of memory that was given back.
-const MEMORY_SLACK_BYTES: u64 = 48 << 20;
+/// What an allocator and a pool of instances may keep of memory that was given back, and what a first backtrace loads of
+/// this program's own symbols.
+const MEMORY_SLACK_BYTES: u64 = 96 << 20;
 
 #[derive(Clone, Copy)]
 pub struct Baseline {

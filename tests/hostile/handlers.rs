@@ -17,12 +17,24 @@ async fn gone(place: Place, dyno: Dyno) {
 async fn a_trap_crashes_its_dyno_and_says_why() {
     let place = Place::new().await;
     let (dyno, lines) = place.web("trap", DynoSize::default()).await;
-    let error = dyno.clone().oneshot(get("/")).await.unwrap_err();
-    assert!(matches!(error, CallError::NoResponse { .. }), "{error}");
+    let mut request = get("/");
+    let id = http::HeaderValue::from_static("0af7-651916cd");
+    request.headers_mut().insert("x-request-id", id);
+    let error = dyno.clone().oneshot(request).await.unwrap_err();
+    let CallError::NoResponse { reason } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(reason, "wasm trap: wasm `unreachable` instruction executed");
     lines.wait_for("Process exited with status 134").await;
     lines.wait_for("State changed from starting to up").await;
-    let words = lines.app().join("\n");
-    assert!(words.contains("unreachable"), "{words}");
+    let said = lines.app();
+    assert_eq!(
+        said[0],
+        format!("error: request 0af7-651916cd ended the process (H13): {reason}")
+    );
+    let frames = said[1..].join("\n");
+    assert!(frames.contains("explode"), "{frames}");
+    assert!(!frames.contains("Stack backtrace"), "{frames}");
     gone(place, dyno).await;
 }
 
@@ -156,4 +168,45 @@ async fn a_body_that_the_guest_never_reads_holds_nobody_up() {
         assert_eq!(text(response).await, "hello, world!\n");
     }
     gone(place, dyno).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_spins_before_it_is_up_is_killed_in_time() {
+    let place = Place::new().await;
+    let timeout = Duration::from_millis(500);
+    let (dyno, lines) = place
+        .starting("spin_at_start", DynoSize::default(), timeout)
+        .await;
+    lines
+        .wait_for("State changed from starting to crashed")
+        .await;
+    assert_eq!(
+        lines.platform()[1..4],
+        [
+            "Error R10 (Boot timeout) -> Web process failed to start within 0.5 seconds of launch",
+            "Stopping process with SIGKILL",
+            "Process exited with status 137",
+        ]
+    );
+    gone(place, dyno).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_never_ends_is_cut_when_its_grace_is_over() {
+    let place = Place::new().await;
+    let (dyno, lines) = place.web("spin", DynoSize::default()).await;
+    let client = tokio::spawn(dyno.clone().oneshot(get("/")));
+    until("it spins", || dyno.in_flight(), |count| *count == 1).await;
+    dyno.stop(Duration::from_secs(1)).await;
+    assert!(client.await.unwrap().is_err());
+    assert_eq!(
+        lines.platform()[2..5],
+        [
+            "Stopping all processes with SIGTERM",
+            "Error R12 (Exit timeout) -> At least one process failed to exit within 1 second of SIGTERM",
+            "Stopping remaining processes with SIGKILL",
+        ]
+    );
+    drop(dyno);
+    place.leaves_nothing().await;
 }

@@ -59,16 +59,27 @@ impl Place {
 
     /// A dyno of a handler, once it takes requests.
     pub async fn web(&self, guest: &str, size: DynoSize) -> (Dyno, Arc<Lines>) {
+        let (dyno, lines) = self.starting(guest, size, PATIENCE).await;
+        wait_for(&dyno, DynoState::Up).await;
+        (dyno, lines)
+    }
+
+    /// A dyno of a handler, which has so long to come up.
+    pub async fn starting(
+        &self,
+        guest: &str,
+        size: DynoSize,
+        start_timeout: Duration,
+    ) -> (Dyno, Arc<Lines>) {
         let process = self.process(guest, World::HttpProxy).await;
         let lines = Arc::new(Lines::default());
         let options = DynoOptions {
             size,
             log: lines.clone(),
+            start_timeout,
             ..DynoOptions::new("web.1")
         };
-        let dyno = Dyno::start(&self.runtime, &process, options);
-        wait_for(&dyno, DynoState::Up).await;
-        (dyno, lines)
+        (Dyno::start(&self.runtime, &process, options), lines)
     }
 
     /// Runs a command to its end.

@@ -5,6 +5,7 @@ use crate::host::BoxError;
 use crate::instance::{Instance, InstanceSpec};
 use crate::limits;
 use crate::scheduling::panic_text;
+use crate::trap;
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body::{Body, Frame, SizeHint};
@@ -147,7 +148,7 @@ impl CallEnd {
     fn failed(error: &wasmtime::Error) -> Self {
         let finished = match exit_status(error) {
             Some(status) => Finished::Exited(status),
-            None => Finished::Trapped(format!("{error:?}")),
+            None => Finished::Trapped(trap::describe(error)),
         };
         Self {
             instance: None,

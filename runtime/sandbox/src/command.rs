@@ -4,6 +4,7 @@ use crate::call::exit_status;
 use crate::guest::Guest;
 use crate::instance::InstanceSpec;
 use crate::scheduling::panic_text;
+use crate::trap;
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -31,7 +32,7 @@ pub fn run_command(
             Ok(Ok(exit)) => exit,
             Ok(Err(error)) => match exit_status(&error) {
                 Some(status) => CommandExit::Status(status),
-                None => CommandExit::Trapped(format!("{error:?}")),
+                None => CommandExit::Trapped(trap::describe(&error)),
             },
             Err(panic) => {
                 let text = panic_text(&*panic);

@@ -8,6 +8,7 @@ use crate::guest::Guest;
 use crate::host::{BoxError, Host};
 use crate::instance::InstanceSpec;
 use crate::scheduling::GuestThreads;
+use crate::trap;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -194,7 +195,7 @@ impl WorkerState for Worker {
         if let Err(error) = result {
             (self.spec.failed)(match exit_status(&error) {
                 Some(status) => Finished::Exited(status),
-                None => Finished::Trapped(format!("{error:?}")),
+                None => Finished::Trapped(trap::describe(&error)),
             });
         }
     }

@@ -7,6 +7,7 @@ use std::thread;
 use tracing::warn;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 /// Which of the two engines a component runs on.
@@ -150,6 +151,8 @@ fn config(
     // Registering unwind tables walks a 30 MB file at every mapping; wasm traces do not need them.
     config.native_unwind_info(false);
     config.generate_address_map(true);
+    // A trap names lines of the author's own files, where their build keeps DWARF.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.memory_init_cow(true);
     config.max_wasm_stack(limits::WASM_STACK_BYTES);
     config.async_stack_size(limits::FIBER_STACK_BYTES);

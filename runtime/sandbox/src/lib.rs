@@ -25,6 +25,7 @@ mod outbound;
 mod scheduling;
 mod snapshot;
 mod stdio;
+mod trap;
 
 pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, NoAnswer, call};
 pub use code_cache::{CodeCache, CodeCacheError};

@@ -68,8 +68,10 @@ pub(super) async fn answer(
                 .headers()
                 .get("x-forwarded-proto")
                 .is_some_and(|scheme| scheme == "https");
+            let request_id = request.headers().get("x-request-id").cloned();
             let (call, answer) = call(&guest, spec.clone(), instance, secure, request);
             let work = Work {
+                request_id,
                 shared: shared.clone(),
                 life: life.clone(),
                 guest,
@@ -118,6 +120,8 @@ fn concurrent_answer<K: Send + 'static>(
 
 /// What is to be done when a call has ended; holds the request's place until then.
 struct Work {
+    /// As the router names it, for the app's log.
+    request_id: Option<HeaderValue>,
     shared: Arc<Shared>,
     life: Arc<Life>,
     guest: Arc<Guest>,
@@ -148,7 +152,11 @@ impl Work {
             }
             Finished::Trapped(text) => {
                 let reason = text.lines().next().unwrap_or_default().to_owned();
-                self.life.crash(Crash::Trapped(text));
+                let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+                self.life.crash(Crash::Trapped(match id {
+                    Some(id) => format!("error: request {id} ended the process (H13): {text}"),
+                    None => format!("error: a request ended the process (H13): {text}"),
+                }));
                 reason
             }
             Finished::NotStarted(reason) => {

@@ -4,7 +4,7 @@ use super::life::{Crash, Life, instance_spec};
 use super::{ExitStatus, Shared, quota};
 use crate::backoff::Backoff;
 use crate::files::DynoFiles;
-use crate::limits::{IDLE_CHECK, START_TIMEOUT, TRAP_LINES_MAX};
+use crate::limits::{IDLE_CHECK, TRAP_LINES_MAX};
 use crate::process::BootProgress;
 use crate::state::DynoState;
 use crate::static_site::StaticSite;
@@ -77,9 +77,11 @@ async fn wind_down(shared: &Shared) {
             }
         };
         if tokio::time::timeout(grace, drained).await.is_err() {
-            shared.say(
-                "Error R12 (Exit timeout) -> At least one process failed to exit in time".into(),
-            );
+            shared.say(format!(
+                "Error R12 (Exit timeout) -> At least one process failed to exit within {} of SIGTERM",
+                seconds(grace)
+            ));
+            shared.say("Stopping remaining processes with SIGKILL".into());
         }
     }
     life.cut();
@@ -163,12 +165,14 @@ async fn run_to_end(shared: &Arc<Shared>, guest: &Guest) -> ExitStatus {
 
 /// Serves requests until the guest brings the dyno down.
 async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
-    let Ok(made) = tokio::time::timeout(START_TIMEOUT, begin_life(shared, handler)).await else {
-        let seconds = START_TIMEOUT.as_secs();
+    let timeout = shared.options.start_timeout;
+    let Ok(made) = tokio::time::timeout(timeout, begin_life(shared, handler)).await else {
         shared.say(format!(
-            "Error R10 (Boot timeout) -> Web process failed to start within {seconds} seconds"
+            "Error R10 (Boot timeout) -> Web process failed to start within {} of launch",
+            seconds(timeout)
         ));
-        return ExitStatus::NotStarted("it did not start in time".into());
+        shared.say("Stopping process with SIGKILL".into());
+        return ExitStatus::Killed;
     };
     let (life, mut crashed) = match made {
         Ok(made) => made,
@@ -287,6 +291,15 @@ async fn begin_site(shared: &Arc<Shared>) -> Result<Made, ExitStatus> {
         Ok(Ok(site)) => Ok(Life::of_site(shared, site)),
         Ok(Err(error)) => Err(ExitStatus::NotStarted(error.to_string())),
         Err(error) => Err(ExitStatus::NotStarted(error.to_string())),
+    }
+}
+
+/// A time as Heroku says it; fractions as far as they matter.
+fn seconds(time: Duration) -> String {
+    match time.as_millis() {
+        1000 => "1 second".into(),
+        millis if millis % 1000 == 0 => format!("{} seconds", millis / 1000),
+        _ => format!("{} seconds", time.as_secs_f32()),
     }
 }
 

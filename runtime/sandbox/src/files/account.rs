@@ -86,7 +86,7 @@ impl FileAccount {
     /// An account without bounds, for commands that an operator runs in directories of their own.
     pub fn unbounded(memory: Arc<MemoryAccount>) -> Arc<Self> {
         let limits = FileLimits {
-            bytes_max: i64::MAX.unsigned_abs(),
+            bytes_max: LENGTH_MAX,
             entries_max: i64::MAX.unsigned_abs(),
             open_max: usize::MAX,
         };
@@ -174,8 +174,9 @@ impl FileAccount {
             .counted
             .get(&inode)
             .map_or(metadata.len(), |counted| counted.size);
+        // No system has longer files; what is wrong with a larger number is for it to say.
         let wanted = match end {
-            End::At(end) => end.max(size),
+            End::At(end) => end.min(LENGTH_MAX).max(size),
             End::Further(bytes) => size.saturating_add(bytes),
         };
         let more = wanted - size;
@@ -307,6 +308,9 @@ impl Drop for Growth {
         self.account.measure(&mut state, self.inode);
     }
 }
+
+/// The longest file that a system can name.
+const LENGTH_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// `ENOSPC`, "No space left on device": what programs know to handle.
 const NO_SPACE: i32 = 28;
