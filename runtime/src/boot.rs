@@ -9,7 +9,7 @@ use crate::log::{LogLine, LogSink, LogSource};
 use crate::process::{Process, ProcessSpec};
 use crate::runtime::Runtime;
 use dyno_sandbox::{
-    EgressPolicy, EngineKind, Guest, Handler, InstanceSpec, LineSink, MemoryAccount, SnapshotError,
+    EngineKind, Guest, Handler, InstanceSpec, LineSink, MemoryAccount, Outbound, SnapshotError,
     Stdio, snapshot,
 };
 use std::fs;
@@ -167,7 +167,8 @@ async fn make(
 fn instance_spec(process: &Process, spec: &ProcessSpec, files: &DynoFiles) -> InstanceSpec {
     let memory = MemoryAccount::strict(crate::size::DynoSize::default().memory_bytes_max);
     let sink = Arc::new(BootLines(spec.log.clone()));
-    let mut instance = InstanceSpec::new(Stdio::Lines(sink), memory, EgressPolicy::closed());
+    let mut instance = InstanceSpec::new(Stdio::Lines(sink), memory, Outbound::closed());
+    instance.app.clone_from(&spec.app);
     instance.environment = process
         .environment()
         .iter()

@@ -1,21 +1,36 @@
-//! Runs a bare command in the same sandbox as a dyno, with this process's standard streams.
+//! Commands that run to their end: of an app, or a bare component.
 
-use crate::dyno::ExitStatus;
+use crate::dyno::{Dyno, DynoOptions, ExitStatus};
 use crate::error::LoadError;
-use crate::files::DynoFiles;
 use crate::process::Process;
 use crate::runtime::Runtime;
 use crate::size::DynoSize;
-use dyno_sandbox::{CommandExit, InstanceSpec, MemoryAccount, Mount, Stdio, run_command};
+use dyno_sandbox::{CommandExit, InstanceSpec, MemoryAccount, Mount, Stdio};
 use dyno_slug::World;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Runs a command of an app to its end, as a one-off dyno; its output goes to the log. Dropping the future stops it.
+///
+/// `arguments` take the place of the process type's own; the first is the program's name.
+pub async fn run_command(
+    runtime: &Runtime,
+    process: &Process,
+    arguments: Vec<String>,
+    options: DynoOptions,
+) -> ExitStatus {
+    let options = DynoOptions {
+        command: Some(arguments),
+        ..options
+    };
+    Dyno::start(runtime, process, options).wait_exit().await
+}
+
 /// A bare component and what it sees. Nothing is inherited.
 #[derive(Clone)]
 pub struct ExecSpec {
-    /// The component's bytes.
+    /// The component's bytes; or a command module's of WASI preview 1, which is run without an adapter.
     pub component: Vec<u8>,
     /// What it exports.
     pub world: World,
@@ -23,7 +38,8 @@ pub struct ExecSpec {
     pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<String, String>,
-    /// Directories it sees, beside a private `/tmp`; the first is its working directory.
+    /// Directories it sees; the first is its working directory. A command sees no other; a handler that is served as a dyno
+    /// has a private `/tmp` as well.
     pub mounts: Vec<Mount>,
     /// Bytes of linear memory it may hold.
     pub memory_bytes_max: u64,
@@ -41,7 +57,7 @@ impl fmt::Debug for ExecSpec {
     }
 }
 
-/// Runs a command to its end. Dropping the future stops it.
+/// Runs a bare command to its end, with this process's standard streams. Dropping the future stops it.
 ///
 /// # Errors
 /// [`LoadError`] when the component cannot be compiled or linked; how the command itself ended is the result.
@@ -52,34 +68,23 @@ pub async fn exec(runtime: &Runtime, spec: ExecSpec) -> Result<ExitStatus, LoadE
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let arguments = spec.arguments.clone();
+    let (arguments, mounts) = (spec.arguments.clone(), spec.mounts.clone());
     let process = Process::of_component(runtime, spec).await?;
     let Some(guest) = process.guest() else {
         return Ok(ExitStatus::NotStarted("there is no code".into()));
     };
-    let scratch = runtime.scratch().to_owned();
-    let prepared = runtime
-        .threads()
-        .spawn_blocking(move || DynoFiles::prepare(&scratch, &process))
-        .await;
-    let files = match prepared.map_err(std::io::Error::other).flatten() {
-        Ok(files) => files,
-        Err(error) => {
-            return Ok(ExitStatus::NotStarted(format!(
-                "its /tmp could not be made: {error}"
-            )));
-        }
-    };
-    let mut instance = InstanceSpec::new(Stdio::Inherit, memory, runtime.egress().clone());
+    let mut instance = InstanceSpec::new(Stdio::Inherit, memory, process.outbound().clone());
     instance.environment = environment;
     instance.arguments = arguments;
-    instance.mounts = files.mounts().to_vec();
+    instance.mounts = mounts;
     let share = runtime.threads().share(DynoSize::default().cpu_share);
     let exit = runtime
         .threads()
-        .run(&share, run_command(&guest, Arc::new(instance)))
+        .run(
+            &share,
+            dyno_sandbox::run_command(&guest, Arc::new(instance)),
+        )
         .await;
-    drop(files);
     Ok(match exit {
         Some(CommandExit::Status(status)) => ExitStatus::Exited(status),
         Some(CommandExit::Trapped(text)) => ExitStatus::Trapped(text),

@@ -2,7 +2,7 @@
 
 mod dyno_log;
 
-pub(crate) use dyno_log::DynoLog;
+pub(crate) use dyno_log::{DynoLog, Notices};
 
 /// Takes the log lines of a dyno.
 ///

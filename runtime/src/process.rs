@@ -7,7 +7,7 @@ use crate::exec::ExecSpec;
 use crate::log::{LogSink, NoLog};
 use crate::runtime::Runtime;
 use arc_swap::ArcSwap;
-use dyno_sandbox::{EngineKind, Guest, Handler, Mount};
+use dyno_sandbox::{Destination, EngineKind, Guest, Handler, KeyValue, Mount, Outbound};
 use dyno_slug::{Boot, ProcessType, ProcessTypeName, Reuse, StoredSlug, World};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct ProcessSpec {
     pub process_type: ProcessTypeName,
     /// The release's config vars.
     pub config_vars: BTreeMap<String, String>,
+    /// What its dynos may reach beside what the host allows: its databases.
+    pub allowed: Vec<Destination>,
     /// Where lines go that belong to no dyno: what the app prints while its heap is snapshotted.
     pub log: Arc<dyn LogSink>,
 }
@@ -42,6 +44,7 @@ impl ProcessSpec {
             slug,
             process_type,
             config_vars: BTreeMap::new(),
+            allowed: Vec::new(),
             log: Arc::new(NoLog),
         }
     }
@@ -60,6 +63,9 @@ impl fmt::Debug for ProcessSpec {
     }
 }
 
+/// How a core module begins; a component differs in the version.
+const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
 /// A process type of one release, ready to run. Clones share everything.
 #[derive(Clone)]
 pub struct Process {
@@ -71,6 +77,8 @@ struct Inner {
     process_type: ProcessType,
     environment: BTreeMap<String, String>,
     code: Option<Code>,
+    outbound: Outbound,
+    key_value: Arc<KeyValue>,
     boot: watch::Sender<BootProgress>,
 }
 
@@ -133,12 +141,16 @@ impl Process {
         } else {
             BootProgress::Done
         });
+        let outbound = runtime.way_out(&spec.allowed);
+        let key_value = runtime.key_value(&spec.app);
         let process = Self {
             inner: Arc::new(Inner {
                 spec: Spec::Slug(spec),
                 process_type,
                 environment,
                 code,
+                outbound,
+                key_value,
                 boot,
             }),
         };
@@ -148,7 +160,8 @@ impl Process {
         Ok(process)
     }
 
-    /// A process of a bare component, outside any slug. It has the files that `spec` mounts and a private `/tmp`.
+    /// A process of a bare component, or of a command module of preview 1, outside any slug. It has the files that `spec`
+    /// mounts and a private `/tmp`.
     ///
     /// # Errors
     /// [`LoadError`] when it cannot be compiled or linked.
@@ -156,14 +169,17 @@ impl Process {
         let handler = handler_of(spec.world)?;
         let digest = dyno_slug::Digest::of(&spec.component).hex();
         let (worker, component) = (runtime.clone(), spec.component);
-        let load = move || match worker
-            .guest(&digest, kind_of(handler), handler, || Ok(component.clone()))
-        {
-            // A command may be of 0.3, which only the other engine links.
-            Err(LoadError::Guest(_)) if handler == Handler::Command => {
-                worker.guest(&digest, EngineKind::Concurrent, handler, || Ok(component))
+        let load = move || {
+            if component.starts_with(CORE_MODULE) {
+                return Ok(Arc::new(Guest::of_module(worker.engines(), &component)?));
             }
-            result => result,
+            match worker.guest(&digest, kind_of(handler), handler, || Ok(component.clone())) {
+                // A command may be of 0.3, which only the other engine compiles and links.
+                Err(LoadError::Guest(_) | LoadError::Code(_)) if handler == Handler::Command => {
+                    worker.guest(&digest, EngineKind::Concurrent, handler, || Ok(component))
+                }
+                result => result,
+            }
         };
         let guest = runtime
             .threads()
@@ -197,6 +213,8 @@ impl Process {
                 process_type,
                 environment: spec.environment,
                 code: Some(code),
+                outbound: runtime.way_out(&[]),
+                key_value: Arc::default(),
                 boot: watch::Sender::new(BootProgress::Done),
             }),
         })
@@ -317,6 +335,24 @@ impl Process {
 
     pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
         &self.inner.environment
+    }
+
+    /// How its dynos reach the network: one for all of them, so that they share connections and bounds.
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.inner.outbound
+    }
+
+    /// What its dynos find under `wasi:keyvalue`.
+    pub(crate) fn key_value(&self) -> &Arc<KeyValue> {
+        &self.inner.key_value
+    }
+
+    /// The app's name; none for a bare component.
+    pub(crate) fn app(&self) -> &str {
+        match &self.inner.spec {
+            Spec::Slug(spec) => &spec.app,
+            Spec::Component { .. } => "",
+        }
     }
 
     pub(crate) fn reuses_instances(&self) -> bool {

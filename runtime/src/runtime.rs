@@ -3,7 +3,8 @@
 use crate::error::{LoadError, RuntimeError};
 use crate::limits::BOOTS_AT_ONCE;
 use dyno_sandbox::{
-    CodeCache, EgressPolicy, EngineKind, EngineOptions, Engines, Guest, GuestThreads, Handler,
+    CodeCache, Destination, EgressPolicy, EngineKind, EngineOptions, Engines, Guest, GuestThreads,
+    Handler, HostInterfaces, KeyValue, Outbound, TrustedRoots,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +24,10 @@ pub struct RuntimeOptions {
     pub guest_threads: usize,
     /// Where guests may connect to.
     pub egress: EgressPolicy,
+    /// Whose certificates their TLS connections trust.
+    pub trusted_roots: TrustedRoots,
+    /// What guests may import beside WASI, `wasi:config` and `wasi:keyvalue`.
+    pub interfaces: HostInterfaces,
 }
 
 impl RuntimeOptions {
@@ -33,6 +38,8 @@ impl RuntimeOptions {
             instance_slots_max: EngineOptions::default().instance_slots_max,
             guest_threads: std::thread::available_parallelism().map_or(2, usize::from),
             egress: EgressPolicy::default(),
+            trusted_roots: TrustedRoots::default(),
+            interfaces: HostInterfaces::default(),
         }
     }
 }
@@ -49,8 +56,10 @@ struct Inner {
     threads: GuestThreads,
     scratch: PathBuf,
     egress: EgressPolicy,
+    trusted_roots: TrustedRoots,
     boots: Arc<Semaphore>,
     guests: Mutex<HashMap<GuestKey, Weak<Guest>>>,
+    key_values: Mutex<HashMap<String, Weak<KeyValue>>>,
 }
 
 type GuestKey = (String, EngineKind, &'static str);
@@ -65,6 +74,7 @@ impl Runtime {
         let engines = Engines::new(&EngineOptions {
             instance_slots_max: options.instance_slots_max,
             compile_store: Some(cache.compile_store()),
+            interfaces: options.interfaces,
             ..EngineOptions::default()
         })
         .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
@@ -85,8 +95,10 @@ impl Runtime {
                 threads,
                 scratch,
                 egress: options.egress,
+                trusted_roots: options.trusted_roots,
                 boots: Arc::new(Semaphore::new(BOOTS_AT_ONCE)),
                 guests: Mutex::new(HashMap::new()),
+                key_values: Mutex::new(HashMap::new()),
             }),
         })
     }
@@ -107,12 +119,29 @@ impl Runtime {
         &self.inner.scratch
     }
 
-    pub(crate) fn egress(&self) -> &EgressPolicy {
-        &self.inner.egress
+    /// A way out to what the host allows and to `allowed`.
+    pub(crate) fn way_out(&self, allowed: &[Destination]) -> Outbound {
+        Outbound::new(
+            self.inner.egress.clone().with(allowed),
+            self.inner.trusted_roots.clone(),
+        )
     }
 
     pub(crate) fn boots(&self) -> &Arc<Semaphore> {
         &self.inner.boots
+    }
+
+    /// The key-value store of an app, shared by all its processes that are loaded.
+    pub(crate) fn key_value(&self, app: &str) -> Arc<KeyValue> {
+        let stores = self.inner.key_values.lock();
+        let mut stores = stores.unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(app).and_then(Weak::upgrade) {
+            return store;
+        }
+        stores.retain(|_, store| store.strong_count() > 0);
+        let store = Arc::default();
+        stores.insert(app.to_owned(), Arc::downgrade(&store));
+        store
     }
 
     /// The linked form of a component, shared by every app that uses the same one: two apps of one language

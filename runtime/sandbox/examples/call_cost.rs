@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used)]
 
 use dyno_sandbox::{
-    CpuShare, EgressPolicy, EngineKind, EngineOptions, Engines, Guest, GuestThreads, Handler,
-    InlineCall, InlinePoll, Instance, InstanceSpec, LineSink, MemoryAccount, Mount, Stdio, call,
+    CpuShare, EngineKind, EngineOptions, Engines, Guest, GuestThreads, Handler, InlineCall,
+    InlinePoll, Instance, InstanceSpec, LineSink, MemoryAccount, Mount, Outbound, Stdio, call,
 };
 use http_body_util::Empty;
 use std::sync::Arc;
@@ -67,11 +67,7 @@ fn main() {
 /// What a small dyno sees: a dozen variables, its files and its /tmp.
 fn spec(directory: &std::path::Path) -> InstanceSpec {
     let memory = MemoryAccount::new(512 << 20);
-    let mut spec = InstanceSpec::new(
-        Stdio::Lines(Arc::new(NoLines)),
-        memory,
-        EgressPolicy::default(),
-    );
+    let mut spec = InstanceSpec::new(Stdio::Lines(Arc::new(NoLines)), memory, Outbound::closed());
     spec.environment = (0..12)
         .map(|number| {
             (

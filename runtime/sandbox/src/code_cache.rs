@@ -5,7 +5,7 @@
 //! another host fails the tag and is compiled again.
 
 use crate::compile_store::CompileStoreOptions;
-use crate::engine::{EngineKind, Engines};
+use crate::engine::{EngineKind, Engines, compiling};
 use crate::limits;
 use crate::nesting;
 use std::fs::{self, File, OpenOptions};
@@ -163,8 +163,7 @@ impl CodeCache {
             return Err(CodeCacheError::TooDeep);
         }
         let engine = engines.get(kind);
-        let native = engine
-            .precompile_component(component)
+        let native = compiling(|| engine.precompile_component(component))
             .map_err(CodeCacheError::Compile)?;
         let path = self.path(engine, kind, name);
         self.keep(&path, name, &native)

@@ -43,7 +43,10 @@ pub fn run_command(
     })
 }
 
-async fn run(guest: &Guest, spec: &InstanceSpec) -> wasmtime::Result<CommandExit> {
+async fn run(guest: &Guest, spec: &Arc<InstanceSpec>) -> wasmtime::Result<CommandExit> {
+    if let Some(module) = guest.preview1() {
+        return module.run(spec).await;
+    }
     let mut store = match spec.store(guest.engine()) {
         Ok(store) => store,
         Err(error) => return Ok(CommandExit::NotStarted(format!("{error:#}"))),

@@ -1,6 +1,7 @@
 //! The two engines: one without component-model concurrency for 0.2 guests, one with it for 0.3.
 
 use crate::compile_store::{CompileStore, CompileStoreOptions};
+use crate::interfaces::HostInterfaces;
 use crate::limits;
 use std::sync::Arc;
 use std::thread;
@@ -42,6 +43,8 @@ pub struct EngineOptions {
     /// Zero a guest's host stack before it is used again. wasm cannot read it, so this is defence in
     /// depth at 11 % of a fresh request.
     pub stack_zeroing: bool,
+    /// What guests may import beside WASI.
+    pub interfaces: HostInterfaces,
     /// The per-function compile cache; `None` compiles every function anew.
     pub compile_store: Option<CompileStoreOptions>,
 }
@@ -52,6 +55,7 @@ impl Default for EngineOptions {
             instance_slots_max: 1000,
             memory_bytes_max: 4 << 30,
             stack_zeroing: false,
+            interfaces: HostInterfaces::default(),
             compile_store: None,
         }
     }
@@ -62,6 +66,7 @@ impl Default for EngineOptions {
 pub struct Engines {
     sequential: Engine,
     concurrent: Engine,
+    interfaces: HostInterfaces,
 }
 
 impl Engines {
@@ -77,6 +82,7 @@ impl Engines {
         let engines = Self {
             sequential: engine(EngineKind::Sequential, options, store.clone())?,
             concurrent: engine(EngineKind::Concurrent, options, store)?,
+            interfaces: options.interfaces.clone(),
         };
         engines.start_epochs()?;
         Ok(engines)
@@ -88,6 +94,10 @@ impl Engines {
             EngineKind::Sequential => &self.sequential,
             EngineKind::Concurrent => &self.concurrent,
         }
+    }
+
+    pub(crate) fn interfaces(&self) -> &HostInterfaces {
+        &self.interfaces
     }
 
     /// Without ticks a guest's loop would never end, so no thread means no engines.
@@ -110,6 +120,19 @@ impl Engines {
             }
         })?;
         Ok(())
+    }
+}
+
+/// Runs a compilation on threads that end with it.
+///
+/// Left alone, wasmtime compiles on rayon's global threads, which no embedder gets rid of again.
+pub(crate) fn compiling<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    match rayon::ThreadPoolBuilder::new()
+        .thread_name(|_| "compile".into())
+        .build()
+    {
+        Ok(threads) => threads.install(work),
+        Err(_) => work(),
     }
 }
 

@@ -4,6 +4,8 @@ use crate::call::Finished;
 use crate::engine::{EngineKind, Engines};
 use crate::host::Host;
 use crate::instance::{Instance, InstanceSpec};
+use crate::names;
+use crate::preview1::Preview1;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,8 +33,13 @@ pub enum Handler {
 #[non_exhaustive]
 pub enum GuestError {
     /// It needs something that the host does not offer.
-    #[error("the component imports something that dyno does not provide")]
+    #[error(
+        "the component imports something that dyno does not provide (it provides WASI 0.2 and 0.3, wasi:config and wasi:keyvalue)"
+    )]
     Link(#[source] wasmtime::Error),
+    /// A module could not be compiled.
+    #[error("the module could not be compiled")]
+    Module(#[source] wasmtime::Error),
     /// It does not export what it is to be called for.
     #[error("the component does not export {0}")]
     Export(&'static str, #[source] wasmtime::Error),
@@ -55,6 +62,7 @@ enum Pre {
     HttpConcurrent(ServicePre<Host>),
     Command(CommandPre<Host>),
     CommandConcurrent(wasmtime_wasi::p3::bindings::CommandPre<Host>),
+    Preview1(Preview1),
 }
 
 impl Guest {
@@ -69,16 +77,29 @@ impl Guest {
         handler: Handler,
     ) -> Result<Self, GuestError> {
         let engine = engines.get(kind).clone();
-        let linker = linker(&engine, kind).map_err(GuestError::Link)?;
+        let linker = linker(engines, kind).map_err(GuestError::Link)?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(GuestError::Link)?;
-        let pre = exports(pre, kind, handler)?;
+        Ok(Self::new(engine, exports(pre, kind, handler)?))
+    }
+
+    /// Compiles and links a command module of preview 1, to be run without the adapter. Blocks.
+    ///
+    /// # Errors
+    /// [`GuestError`] when it cannot be compiled, or an import or `_start` is missing.
+    pub fn of_module(engines: &Engines, module: &[u8]) -> Result<Self, GuestError> {
+        let engine = engines.get(EngineKind::Sequential).clone();
+        let linked = Preview1::link(engines, module)?;
+        Ok(Self::new(engine, Pre::Preview1(linked)))
+    }
+
+    fn new(engine: Engine, pre: Pre) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner { id, engine, pre }),
-        })
+        }
     }
 
     /// A number that no other guest of this process has.
@@ -131,6 +152,13 @@ impl Guest {
         }
     }
 
+    pub(crate) fn preview1(&self) -> Option<&Preview1> {
+        match &self.inner.pre {
+            Pre::Preview1(module) => Some(module),
+            _ => None,
+        }
+    }
+
     pub(crate) fn command_concurrent(
         &self,
     ) -> Option<&wasmtime_wasi::p3::bindings::CommandPre<Host>> {
@@ -169,15 +197,18 @@ fn exports(pre: InstancePre<Host>, kind: EngineKind, handler: Handler) -> Result
     }
 }
 
-/// All of `wasi:cli` and `wasi:http`: 0.2 on both engines, 0.3 where the engine can.
-pub(crate) fn linker(engine: &Engine, kind: EngineKind) -> wasmtime::Result<Linker<Host>> {
-    let mut linker = Linker::new(engine);
+/// All of `wasi:cli` and `wasi:http`, 0.2 on both engines and 0.3 where the engine can; and the host's interfaces.
+pub(crate) fn linker(engines: &Engines, kind: EngineKind) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engines.get(kind));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    names::add_to_linker_02(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if kind == EngineKind::Concurrent {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        names::add_to_linker_03(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
     crate::files::add_to_linker(&mut linker, kind)?;
+    engines.interfaces().link(&mut linker)?;
     Ok(linker)
 }

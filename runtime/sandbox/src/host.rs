@@ -6,6 +6,7 @@ use crate::limits;
 use crate::memory::MemoryShare;
 use crate::outbound::Outbound;
 use crate::stdio::{LineStream, Stdio};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -19,9 +20,10 @@ use wasmtime_wasi_http::{
 /// Any error of a body that comes from outside.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The data of one store.
-pub(crate) struct Host {
-    table: ResourceTable,
+/// What the host keeps for one instance; host functions of an embedder's own get at it by `store.data()`.
+pub struct Host {
+    pub(crate) spec: Arc<InstanceSpec>,
+    pub(crate) table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
@@ -32,14 +34,15 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(spec: &InstanceSpec) -> wasmtime::Result<Self> {
+    pub(crate) fn new(spec: &Arc<InstanceSpec>) -> wasmtime::Result<Self> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::FIELD_BYTES_MAX);
         Ok(Self {
+            spec: spec.clone(),
             table,
-            wasi: wasi_context(spec)?,
+            wasi: wasi_context(spec)?.build(),
             http,
             hooks: Hooks {
                 outbound: spec.outbound.clone(),
@@ -52,7 +55,34 @@ impl Host {
     }
 }
 
-fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtx> {
+impl Host {
+    /// The name of the app that calls. The host's word, not the guest's.
+    pub fn app(&self) -> &str {
+        &self.spec.app
+    }
+
+    /// The whole environment of the guest, config vars included.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.spec.environment
+    }
+
+    /// Where resources that a guest holds handles to are kept; [`crate::limits::RESOURCES_MAX`] at most.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Host")
+            .field("app", &self.spec.app)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the guest sees of the world.
+pub(crate) fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     match &spec.stdio {
         Stdio::Inherit => {
@@ -85,21 +115,33 @@ fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtx> {
         builder.preopened_dir(host, guest, permissions)?;
     }
     builder.max_random_size(limits::RANDOM_BYTES_MAX);
-    builder.allow_ip_name_lookup(!spec.outbound.policy().closed);
-    builder.allow_tcp(!spec.outbound.policy().closed);
-    builder.allow_udp(false);
-    let policy = spec.outbound.policy().clone();
+    permit_network(&mut builder, &spec.outbound);
+    Ok(builder)
+}
+
+/// Lets sockets through the app's policy, address by address.
+fn permit_network(builder: &mut WasiCtxBuilder, outbound: &Outbound) {
+    let policy = outbound.policy();
+    builder.allow_ip_name_lookup(!policy.is_closed());
+    builder.allow_tcp(!policy.is_closed());
+    builder.allow_udp(policy.is_host());
+    if policy.is_host() {
+        builder.inherit_network();
+        return;
+    }
+    let outbound = outbound.clone();
     builder.socket_addr_check(move |address: SocketAddr, usage| {
-        let permitted = match usage {
-            SocketAddrUse::TcpConnect => policy.permits(address),
-            // The bind that the system makes before a connection; a guest that wants to be reached goes
-            // through the router, so listening stays refused.
-            SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
-            _ => false,
-        };
-        Box::pin(std::future::ready(permitted))
+        let outbound = outbound.clone();
+        Box::pin(async move {
+            match usage {
+                SocketAddrUse::TcpConnect => outbound.permits(address).await,
+                // The bind that the system makes before a connection; a guest that wants to be reached goes
+                // through the router, so listening stays refused.
+                SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
+                _ => false,
+            }
+        })
     });
-    Ok(builder.build())
 }
 
 impl WasiView for Host {
@@ -122,7 +164,7 @@ impl WasiHttpView for Host {
 }
 
 pub(crate) struct Hooks {
-    outbound: Arc<Outbound>,
+    outbound: Outbound,
     forbidden: ForbiddenHeaderFilter,
 }
 

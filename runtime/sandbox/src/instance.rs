@@ -1,9 +1,9 @@
 //! One instance: a store, what it may see, and the guest's exports.
 
-use crate::egress::EgressPolicy;
 use crate::files::FileAccount;
 use crate::guest::Guest;
 use crate::host::Host;
+use crate::interfaces::KeyValue;
 use crate::limits;
 use crate::memory::MemoryAccount;
 use crate::outbound::Outbound;
@@ -30,6 +30,8 @@ pub struct Mount {
 /// Everything an instance may see. One per dyno, shared by its instances.
 #[derive(Clone, Debug)]
 pub struct InstanceSpec {
+    /// The app's name, for interfaces of an embedder's own.
+    pub app: String,
     /// The whole environment; nothing is inherited.
     pub environment: Vec<(String, String)>,
     /// `argv`, for commands.
@@ -42,25 +44,33 @@ pub struct InstanceSpec {
     pub memory: Arc<MemoryAccount>,
     /// The files all instances of the dyno share.
     pub files: Arc<FileAccount>,
-    pub(crate) outbound: Arc<Outbound>,
+    /// What it finds under `wasi:keyvalue`; shared by all dynos of an app.
+    pub keyvalue: Arc<KeyValue>,
+    /// How it reaches the network; shared by all dynos of an app.
+    pub outbound: Outbound,
 }
 
 impl InstanceSpec {
     /// An instance that sees nothing yet, with a memory account and a way out. Its files have no bounds: they are
     /// set by who mounts some.
-    pub fn new(stdio: Stdio, memory: Arc<MemoryAccount>, egress: EgressPolicy) -> Self {
+    pub fn new(stdio: Stdio, memory: Arc<MemoryAccount>, outbound: Outbound) -> Self {
         Self {
+            app: String::new(),
             environment: Vec::new(),
             arguments: Vec::new(),
             mounts: Vec::new(),
             stdio,
             files: FileAccount::unbounded(memory.clone()),
             memory,
-            outbound: Arc::new(Outbound::new(egress)),
+            keyvalue: Arc::default(),
+            outbound,
         }
     }
 
-    pub(crate) fn store(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Store<Host>> {
+    pub(crate) fn store(
+        self: &Arc<Self>,
+        engine: &wasmtime::Engine,
+    ) -> wasmtime::Result<Store<Host>> {
         let mut store = Store::new(engine, Host::new(self)?);
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
@@ -82,7 +92,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(crate) async fn new(guest: &Guest, spec: &InstanceSpec) -> wasmtime::Result<Self> {
+    pub(crate) async fn new(guest: &Guest, spec: &Arc<InstanceSpec>) -> wasmtime::Result<Self> {
         let mut store = spec.store(guest.engine())?;
         let proxy = guest.proxy()?.instantiate_async(&mut store).await?;
         Ok(Self {

@@ -18,10 +18,14 @@ mod files;
 mod guest;
 mod host;
 mod instance;
+mod interfaces;
 pub mod limits;
 mod memory;
+mod names;
 mod nesting;
 mod outbound;
+mod preview1;
+mod resolver;
 mod scheduling;
 mod snapshot;
 mod stdio;
@@ -32,15 +36,19 @@ pub use code_cache::{CodeCache, CodeCacheError};
 pub use command::{CommandExit, run_command};
 pub use compile_store::CompileStoreOptions;
 pub use concurrent::{ConcurrentError, ConcurrentService, ConcurrentSpec};
-pub use egress::EgressPolicy;
+pub use egress::{Destination, DestinationError, EgressPolicy, Reach};
 pub use engine::{EngineKind, EngineOptions, Engines};
 pub use files::{FileAccount, FileBound, FileLimits};
 pub use guest::{Guest, GuestError, Handler};
-pub use host::BoxError;
+pub use host::{BoxError, Host};
 pub use instance::{Instance, InstanceSpec, Mount};
+pub use interfaces::{HostInterfaces, KeyValue};
 pub use memory::{MemoryAccount, MemoryPressure};
+pub use outbound::{Outbound, TrustedRoots, TrustedRootsError};
 pub use scheduling::{
     CpuShare, GuestThreads, InlineCall, InlinePoll, Moved, MovedCall, Running, SchedulingCounts,
 };
 pub use snapshot::{SnapshotError, snapshot};
 pub use stdio::{LineSink, Stdio};
+
+pub use wasmtime;

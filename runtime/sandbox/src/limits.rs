@@ -96,7 +96,64 @@ pub const CODE_CACHE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Chunks of a response body that wait between guest and client.
 pub const RESPONSE_CHUNKS_BUFFERED: usize = 4;
 
-/// Outgoing HTTP: connect and first-byte limits where the guest sets none.
+/// Requests that one app may have on the way out at once; one more waits, at most as long as for a connection.
+pub const OUTBOUND_REQUESTS_MAX: usize = 256;
+
+/// Connections that one app may have open for its outgoing requests, idle ones included.
+pub const OUTBOUND_CONNECTIONS_MAX: usize = 128;
+
+/// Idle connections that are kept for one app; at the bound the one that was idle the longest is closed.
+pub const OUTBOUND_IDLE_MAX: usize = 32;
+const _: () = assert!(OUTBOUND_IDLE_MAX < OUTBOUND_CONNECTIONS_MAX);
+
+/// How long an idle connection is kept. Shorter than what servers commonly allow (60 s and more), so that few are
+/// found closed.
+pub const OUTBOUND_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes read ahead on one HTTP/1.1 connection, and written ahead on any. Also bounds the head of an answer.
+pub const OUTBOUND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes that an HTTP/2 server may send on one connection before the guest has read them.
+pub const OUTBOUND_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+// Bytes in flight of one app, both ways: at most 64 MiB.
+const _: () = assert!(OUTBOUND_CONNECTIONS_MAX * OUTBOUND_BUFFER_BYTES * 2 <= 64 * 1024 * 1024);
+const _: () = assert!(OUTBOUND_STREAM_WINDOW_BYTES as usize <= OUTBOUND_BUFFER_BYTES);
+
+/// Longest wait for a connection to a server, TLS and the wait for a free place included, and for a free place. A guest
+/// may ask for less.
 pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// See [`OUTBOUND_CONNECT_TIMEOUT`].
+
+/// Longest wait for one of a server's several addresses.
+pub const OUTBOUND_ADDRESS_TIMEOUT: Duration = Duration::from_secs(4);
+const _: () = assert!(OUTBOUND_ADDRESS_TIMEOUT.as_secs() < OUTBOUND_CONNECT_TIMEOUT.as_secs());
+
+/// Longest wait for the head of an answer, from when the request began to be sent. A guest may ask for less.
 pub const OUTBOUND_FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest silence in the body of an answer. A guest may ask for less.
+pub const OUTBOUND_BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an address found for a name is used: short, so that a service that moves is found again.
+pub const OUTBOUND_NAME_TTL: Duration = Duration::from_secs(10);
+
+/// How long a name without an address is not asked for again.
+pub const OUTBOUND_NAME_TTL_FAILED: Duration = Duration::from_secs(1);
+
+/// Names whose addresses are kept for one app; at the bound the oldest goes.
+pub const OUTBOUND_NAMES_MAX: usize = 64;
+
+/// Names of one app that are asked for at once: the system's resolver holds a thread for each.
+pub const OUTBOUND_RESOLVES_AT_ONCE: usize = 4;
+
+/// Refused connections are told to an app's log once in this time, with the number of those left out.
+pub const REFUSAL_LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Bytes of one app's key-value store, keys and bookkeeping included; a write beyond them fails.
+pub const KEYVALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What an entry of a key-value store counts beside its key and value: about what the map takes for it.
+pub const KEYVALUE_ENTRY_OVERHEAD_BYTES: usize = 128;
+
+/// Keys that one call lists.
+pub const KEYVALUE_KEYS_PER_PAGE: usize = 1000;

@@ -9,8 +9,8 @@ use crate::limits;
 use crate::scheduling::GuestThreads;
 use std::sync::Arc;
 use thiserror::Error;
+use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, Val};
-use wasmtime::{Engine, Store};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 /// Why there is no snapshot. The component still works: it initialises at its first request.
@@ -60,10 +60,10 @@ pub fn snapshot(
         .map_err(SnapshotError::Failed)?;
     let compiled = cache.load(engines, EngineKind::Sequential, &instrumented)?;
     drop(instrumented);
-    let engine = engines.get(EngineKind::Sequential).clone();
+    let engines = engines.clone();
     let runtime = tokio::runtime::Handle::current();
     let (mut store, instance) = runtime.block_on(async {
-        let booting = threads.run(&threads.share(1), boot(engine, compiled, spec));
+        let booting = threads.run(&threads.share(1), boot(engines, compiled, spec));
         tokio::time::timeout(limits::BOOT_TIMEOUT, booting)
             .await
             .map_err(|_| SnapshotError::Timeout)?
@@ -82,12 +82,14 @@ pub fn snapshot(
 }
 
 async fn boot(
-    engine: Engine,
+    engines: Engines,
     compiled: Component,
     spec: Arc<InstanceSpec>,
 ) -> Result<(Store<Host>, Instance), SnapshotError> {
-    let mut store = spec.store(&engine).map_err(SnapshotError::Failed)?;
-    let linker = linker(&engine, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
+    let mut store = spec
+        .store(engines.get(EngineKind::Sequential))
+        .map_err(SnapshotError::Failed)?;
+    let linker = linker(&engines, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
     let index: ComponentExportIndex = compiled
         .get_export_index(None, "boot")
         .ok_or(SnapshotError::NoBoot)?;

@@ -7,7 +7,7 @@ use crate::limits::{
     IDLE_AFTER, INSTANCE_AGE_MAX, REQUEST_TIMEOUT, REQUESTS_AT_ONCE_PER_INSTANCE,
     REQUESTS_PER_INSTANCE_MAX,
 };
-use crate::log::DynoLog;
+use crate::log::{DynoLog, Notices};
 use crate::static_site::StaticSite;
 use dyno_sandbox::{
     ConcurrentService, ConcurrentSpec, CpuShare, FileAccount, Finished, Guest, Instance,
@@ -63,8 +63,12 @@ pub(super) fn instance_spec(shared: &Shared, files: &DynoFiles) -> InstanceSpec 
     let limits = files::limits_of(shared.options.size);
     let bounds = log.clone();
     let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
-    let mut spec = InstanceSpec::new(Stdio::Lines(log), memory, shared.runtime.egress().clone());
+    let outbound = shared.process.outbound().clone();
+    let outbound = outbound.logging_to(Arc::new(Notices(log.clone())));
+    let mut spec = InstanceSpec::new(Stdio::Lines(log), memory, outbound);
     spec.files = account;
+    spec.app = shared.process.app().to_owned();
+    spec.keyvalue = shared.process.key_value().clone();
     spec.environment = environment::of_dyno(
         shared.process.environment(),
         &shared.options.environment,

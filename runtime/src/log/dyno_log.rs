@@ -106,6 +106,15 @@ impl LineSink for DynoLog {
     }
 }
 
+/// What the platform says of a dyno, line by line.
+pub(crate) struct Notices(pub(crate) Arc<DynoLog>);
+
+impl LineSink for Notices {
+    fn line(&self, text: String) {
+        self.0.say(text);
+    }
+}
+
 impl Drop for DynoLog {
     fn drop(&mut self) {
         self.report();
