@@ -7,10 +7,13 @@
 mod adapt;
 mod exit_status;
 mod inspect;
+mod providers;
 mod worlds;
 
 pub use adapt::{AdaptError, AdaptOptions, adapt};
 pub use inspect::{
-    ComponentImport, ComponentKind, InspectError, exports, imports, kind, unmet_imports,
+    ComponentImport, ComponentKind, InspectError, exports, imports, is_preview1, kind,
+    unmet_imports,
 };
+pub use providers::{provider_of, with_provider};
 pub use worlds::GuestWorld;

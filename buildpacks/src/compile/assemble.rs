@@ -192,7 +192,11 @@ fn check_component(
         return Err(CompileError::UnmetImports {
             process: process_name,
             component: shown,
-            imports: outline.unmet,
+            imports: outline
+                .unmet
+                .iter()
+                .map(|name| component::with_provider(name))
+                .collect(),
         });
     }
     if process.boot == Boot::Release && !outline.has_boot {

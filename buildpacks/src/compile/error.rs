@@ -124,7 +124,7 @@ pub enum CompileError {
     },
     /// A component imports something that dyno does not have.
     #[error(
-        "the component of process type \"{process}\" ({component}) imports what dyno does not provide\n  imports: {}\n  hint: dyno provides WASI 0.2 and 0.3 (cli, clocks, filesystem, http, io, random, sockets); build it for one of them",
+        "the component of process type \"{process}\" ({component}) imports what dyno does not provide\n  imports: {}\n  hint: dyno provides WASI 0.2 and 0.3 (cli, clocks, filesystem, http, io, random, sockets), wasi:config and wasi:keyvalue",
         imports.join("\n           ")
     )]
     UnmetImports {

@@ -131,6 +131,15 @@ pub fn imports(bytes: &[u8]) -> Result<Vec<ComponentImport>, InspectError> {
     Ok(Outline::read(bytes)?.imports)
 }
 
+/// Whether a core module needs nothing but WASI preview 1.
+pub fn is_preview1(bytes: &[u8]) -> Result<bool, InspectError> {
+    let outline = Outline::read(bytes)?;
+    let mut imports = outline.imports.iter();
+    Ok(outline.is_core
+        && !outline.has_component_type
+        && imports.all(|import| import.name.starts_with("wasi_snapshot_preview1.")))
+}
+
 /// The names a component or a core module exports, in file order.
 pub fn exports(bytes: &[u8]) -> Result<Vec<String>, InspectError> {
     Ok(Outline::read(bytes)?.exports)
@@ -164,6 +173,11 @@ fn provided_functions(name: &str) -> Option<&'static std::collections::BTreeSet<
     static PROVIDED: LazyLock<
         std::collections::BTreeMap<(String, u64), std::collections::BTreeSet<String>>,
     > = LazyLock::new(|| worlds::provided().expect("the embedded WIT resolves: a test reads it"));
+    static DRAFTS: LazyLock<std::collections::BTreeMap<&str, std::collections::BTreeSet<String>>> =
+        LazyLock::new(worlds::drafts);
+    if let Some(functions) = DRAFTS.get(name) {
+        return Some(functions);
+    }
     let (interface, version) = name.split_once('@')?;
     let (minor, patch) = version.strip_prefix("0.")?.split_once('.')?;
     // A pre-release ("0.3.0-rc-2025-08-15") is a version of its own: nothing links it.

@@ -158,6 +158,33 @@ pub(super) fn provided() -> anyhow::Result<BTreeMap<(String, u64), BTreeSet<Stri
     Ok(found)
 }
 
+/// What the host provides beside WASI's releases. A draft is a version of its own: it is met by its exact name only.
+pub(super) fn drafts() -> BTreeMap<&'static str, BTreeSet<String>> {
+    const DRAFTS: [(&str, &[&str]); 4] = [
+        ("wasi:config/store@0.2.0-rc.1", &["get", "get-all"]),
+        (
+            "wasi:keyvalue/store@0.2.0-draft",
+            &[
+                "open",
+                "[method]bucket.get",
+                "[method]bucket.set",
+                "[method]bucket.delete",
+                "[method]bucket.exists",
+                "[method]bucket.list-keys",
+            ],
+        ),
+        ("wasi:keyvalue/atomics@0.2.0-draft", &["increment"]),
+        (
+            "wasi:keyvalue/batch@0.2.0-draft",
+            &["get-many", "set-many", "delete-many"],
+        ),
+    ];
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    DRAFTS
+        .map(|(name, functions)| (name, owned(functions)))
+        .into()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
