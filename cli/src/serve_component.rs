@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dyno_router::{Fallback, Listener, RequestBody, Router, RouterOptions};
-use dyno_runtime::{Dyno, DynoOptions, ExecSpec, LogLine, LogSink, LogSource, Process, Runtime};
+use dyno_runtime::{
+    ExecSpec, Formation, FormationOptions, LogLine, LogSink, LogSource, Process, Runtime,
+};
 
 use futures::TryFutureExt as _;
 use tower::{ServiceExt as _, service_fn};
@@ -19,10 +21,17 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Serves until a signal; says where on standard error.
 pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
     let process = Process::of_component(runtime, spec).await?;
-    let mut dyno_options = DynoOptions::new("web.1");
-    dyno_options.log = Arc::new(StandardStreams);
-    let dyno = Dyno::start(runtime, &process, dyno_options);
-    let serving = dyno.clone();
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .context("no free port on 127.0.0.1")?;
+    let address = listener.local_address().context("the port is not known")?;
+    say::error_line(&format!("http://{address}/"));
+    // A formation, if only of one: requests wait while it starts.
+    let formation_options = FormationOptions {
+        log: Arc::new(StandardStreams),
+        ..FormationOptions::default()
+    };
+    let formation = Formation::start(runtime, &process, formation_options);
+    let serving = formation.clone();
     let fallback = Fallback::new(service_fn(
         // A refused request travels in the error, which is therefore not for other threads: its words are.
         move |request: http::Request<RequestBody>| {
@@ -36,12 +45,8 @@ pub async fn serve(runtime: &Runtime, spec: ExecSpec) -> anyhow::Result<()> {
         fallback: Some(fallback),
         ..RouterOptions::default()
     };
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .context("no free port on 127.0.0.1")?;
-    let address = listener.local_address().context("the port is not known")?;
-    say::error_line(&format!("http://{address}/"));
     Router::new(options).serve(listener, signals::stop()).await;
-    dyno.stop(STOP_GRACE).await;
+    formation.drain(STOP_GRACE).await;
     Ok(())
 }
 

@@ -1,14 +1,18 @@
 //! `dyno exec`: exit codes, what a guest sees, and a handler that is served.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use crate::app::App;
 use crate::limits::START_MAX;
 use crate::place::Place;
 use crate::process::{Finished, Process, Stream};
-use crate::sources::{command_component, environment_printer, example, exits_with, traps};
+use crate::sources::{
+    command_component, copies_input, environment_printer, example, exits_with, spins, traps,
+};
 
 /// Files to run, beside a cache of their own.
 struct Bench {
@@ -32,6 +36,19 @@ impl Bench {
         let cache = self.place.path().join("cache");
         let mut command = self.place.command(["exec"]);
         Process::start(command.args(arguments).env("XDG_CACHE_HOME", cache))
+    }
+
+    /// With its streams in the test's hands.
+    fn pipe(&self, arguments: &[&str]) -> Child {
+        let cache = self.place.path().join("cache");
+        let mut command = self.place.command(["exec"]);
+        command
+            .args(arguments)
+            .env("XDG_CACHE_HOME", cache)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     async fn exec(&self, arguments: &[&str]) -> Finished {
@@ -68,6 +85,63 @@ async fn the_exit_code_of_a_guest_is_ours() {
         .exec(&[missing.to_str().unwrap()])
         .await
         .ended_with(1, &["missing.wasm cannot be read"]);
+}
+
+#[test]
+fn a_guest_reads_our_input_and_writes_our_output_whatever_the_amount() {
+    let bench = Bench::new();
+    let file = bench.file("copies.wasm", &copies_input());
+    let mut child = bench.pipe(&[file.to_str().unwrap()]);
+    let sent: Vec<u8> = (0..3_000_000_u32)
+        .map(|number| (number % 251).to_le_bytes()[0])
+        .collect();
+    let (mut input, body) = (child.stdin.take().unwrap(), sent.clone());
+    let writing = std::thread::spawn(move || input.write_all(&body));
+    let mut received = Vec::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut received)
+        .unwrap();
+    writing.join().unwrap().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+}
+
+#[test]
+fn a_reader_that_has_gone_is_the_guests_to_handle() {
+    let bench = Bench::new();
+    let file = bench.file("copies.wasm", &copies_input());
+    let mut child = bench.pipe(&[file.to_str().unwrap()]);
+    drop(child.stdout.take());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"nobody reads this").unwrap();
+    drop(input);
+    // The guest ends with 3 when it cannot write.
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_ends_a_guest_with_the_signals_status() {
+    let bench = Bench::new();
+    let file = bench.file("spins.wasm", &spins());
+    for (is_interrupt, code) in [(true, 130), (false, 143)] {
+        let mut running = bench.start(&[file.to_str().unwrap()]);
+        let spinning = |_, text: &str| text == "spinning";
+        running.line("its output", START_MAX, spinning).await;
+        let ended = if is_interrupt {
+            running.interrupt().await
+        } else {
+            running.terminate().await
+        };
+        ended.ended_with(code, &[]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,6 +110,12 @@ impl Process {
         self.end(STOP_MAX).await
     }
 
+    /// What a service manager does, and its end.
+    pub async fn terminate(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.end(STOP_MAX).await
+    }
+
     /// `kill -9`: nothing can be saved on the way out.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -102,6 +102,46 @@ pub fn exits_with(code: u32) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
+/// A core module of WASI preview 1 that copies its input to its output, and ends with 3 when it cannot.
+pub fn copies_input() -> Vec<u8> {
+    let text = r#"(module
+      (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 2)
+      (func (export "_start") (local $from i32) (local $left i32)
+        (loop $more
+          (i32.store (i32.const 0) (i32.const 64))
+          (i32.store (i32.const 4) (i32.const 65536))
+          (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+          (local.set $from (i32.const 64))
+          (local.set $left (i32.load (i32.const 8)))
+          (if (i32.eqz (local.get $left)) (then return))
+          (loop $rest
+            (i32.store (i32.const 0) (local.get $from))
+            (i32.store (i32.const 4) (local.get $left))
+            (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12))
+              (then (call $exit (i32.const 3))))
+            (local.set $from (i32.add (local.get $from) (i32.load (i32.const 12))))
+            (local.set $left (i32.sub (local.get $left) (i32.load (i32.const 12))))
+            (br_if $rest (local.get $left)))
+          (br $more))))"#;
+    wat::parse_str(text).unwrap()
+}
+
+/// A core module of WASI preview 1 that says so and computes for ever.
+pub fn spins() -> Vec<u8> {
+    let text = r#"(module
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "\10\00\00\00\09\00\00\00")
+      (data (i32.const 16) "spinning\n")
+      (func (export "_start")
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+        (loop $for_ever (br $for_ever))))"#;
+    wat::parse_str(text).unwrap()
+}
+
 /// A core module of WASI preview 1 that traps.
 pub fn traps() -> Vec<u8> {
     wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start") unreachable))"#)

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dyno_buildpacks::component::{self, AdaptOptions, ComponentKind};
-use dyno_runtime::{DynoSize, ExecSpec, ExitStatus, Mount, Runtime, RuntimeOptions, exec};
+use dyno_runtime::{
+    DynoSize, EgressPolicy, ExecSpec, ExitStatus, Mount, Runtime, RuntimeOptions, TrustedRoots,
+    exec,
+};
 use dyno_slug::World;
 
 use crate::failure::Hint;
@@ -23,6 +26,9 @@ pub struct Arguments {
     /// A directory the guest sees and may change
     #[arg(long, value_name = "HOST::GUEST", value_parser = directory)]
     dir: Vec<(PathBuf, String)>,
+    /// What the guest may reach: `public` as a dyno may, or `host` all that this machine may, and itself
+    #[arg(long, value_enum, default_value = "public", value_name = "NETWORK")]
+    network: Network,
     /// A component, or a core module of WASI preview 1
     file: PathBuf,
     /// Its arguments
@@ -32,6 +38,12 @@ pub struct Arguments {
         value_name = "ARGUMENTS"
     )]
     argv: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Network {
+    Public,
+    Host,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -79,14 +91,19 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         memory_bytes_max: DynoSize::default().memory_bytes_max,
     };
     let state = State::open()?;
-    let runtime = Runtime::new(RuntimeOptions::new(&state.directory))?;
+    let mut options = RuntimeOptions::new(&state.directory);
+    if let Network::Host = arguments.network {
+        options.egress = EgressPolicy::host();
+    }
+    options.trusted_roots = TrustedRoots::from_environment()?;
+    let runtime = Runtime::new(options)?;
     if world.is_http() {
         serve_component::serve(&runtime, spec).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let status = tokio::select! {
         status = exec(&runtime, spec) => status?,
-        () = signals::stop() => ExitStatus::Stopped,
+        signal = signals::stop_signal() => return Ok(ExitCode::from(signal.status())),
     };
     match &status {
         ExitStatus::Trapped(reason) => say::error_line(&format!("the guest trapped: {reason}")),
@@ -103,6 +120,11 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, World)> {
     let unusable = || format!("{} cannot be run", shown(file));
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", shown(file)))?;
     let kind = component::kind(&bytes).with_context(unusable)?;
+    if kind == ComponentKind::CoreCommand
+        && component::is_preview1(&bytes).with_context(unusable)?
+    {
+        return Ok((bytes, World::Command));
+    }
     let bytes = if kind.is_core() {
         component::adapt(&bytes, &AdaptOptions::default()).with_context(unusable)?
     } else {
@@ -118,6 +140,10 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, World)> {
         )),
     };
     let unmet = component::unmet_imports(&bytes).with_context(unusable)?;
+    let unmet: Vec<_> = unmet
+        .iter()
+        .map(|name| component::with_provider(name))
+        .collect();
     if !unmet.is_empty() {
         bail!(Hint::new(
             format!(
@@ -125,7 +151,8 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, World)> {
                 shown(file),
                 unmet.join(", ")
             ),
-            "dyno provides wasi:cli, clocks, filesystem, http, io, random and sockets of WASI 0.2 and 0.3"
+            "dyno provides WASI 0.2 and 0.3 (cli, clocks, filesystem, http, io, random, sockets), wasi:config and \
+             wasi:keyvalue"
         ));
     }
     Ok((bytes, world))
