@@ -48,6 +48,6 @@ pub use log::{ConsoleBatch, ConsoleLine, ConsoleReader, LogLine, LogSource};
 pub use platform::{Platform, PlatformOptions, StartError};
 pub use secret::{ApiKey, SecretError};
 pub use settings::{
-    AccountSettings, BuildSettings, RouterSettings, RuntimeSettings, Settings, SettingsError,
-    SizesSettings,
+    AccountSettings, AppEgressSettings, BuildSettings, EgressSettings, RouterSettings,
+    RuntimeSettings, Settings, SettingsError, SizesSettings,
 };

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dyno_router::{DrainReport, EdgeSockets, Edges, Fallback, Router, RouterOptions};
-use dyno_runtime::{Runtime, RuntimeError, RuntimeOptions};
+use dyno_runtime::{
+    EgressPolicy, Runtime, RuntimeError, RuntimeOptions, TrustedRoots, TrustedRootsError,
+};
 use dyno_slug::SlugStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +104,9 @@ pub enum StartError {
     /// The runtime cannot be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// The certificates that `SSL_CERT_FILE` names cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] TrustedRootsError),
     /// Another process listens there.
     #[error(
         "cannot listen on {address}: the port is in use by another process\n  hint: stop that process, or choose another address with --listen"
@@ -166,9 +171,10 @@ impl Platform {
     pub async fn start(options: PlatformOptions) -> Result<Self, StartError> {
         let (data_dir, settings) = open(&options)?;
         let slugs = SlugStore::open(data_dir.slugs())?;
-        let runtime = Runtime::new(runtime_options(&data_dir, &settings))?;
+        let runtime = Runtime::new(runtime_options(&data_dir, &settings)?)?;
         let sizes = settings.sizes.0.clone();
-        let engine = Arc::new(WasmEngine::new(runtime, slugs.clone(), sizes));
+        let egress = settings.egress.clone();
+        let engine = Arc::new(WasmEngine::new(runtime, slugs.clone(), sizes, egress));
         Self::start_with(options, data_dir, settings, slugs, engine).await
     }
 
@@ -379,14 +385,19 @@ fn edge_threads(settings: &Settings) -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
-fn runtime_options(data_dir: &DataDir, settings: &Settings) -> RuntimeOptions {
+fn runtime_options(
+    data_dir: &DataDir,
+    settings: &Settings,
+) -> Result<RuntimeOptions, TrustedRootsError> {
     let mut options = RuntimeOptions::new(data_dir.runtime());
     let wanted = &settings.runtime;
     options.instance_slots_max = wanted
         .instance_slots_max
         .unwrap_or(options.instance_slots_max);
     options.guest_threads = wanted.guest_threads.unwrap_or(options.guest_threads);
-    options
+    options.egress = EgressPolicy::default().with(&settings.egress.allow);
+    options.trusted_roots = TrustedRoots::from_environment()?;
+    Ok(options)
 }
 
 fn compiler_folders(data_dir: &DataDir, settings: &Settings) -> CompilerFolders {

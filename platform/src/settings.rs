@@ -1,11 +1,13 @@
 //! `dyno.toml`: what an operator may set, its defaults, and an error for every key that is none.
 
+mod egress;
 mod sizes;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use egress::{AppEgressSettings, EgressSettings};
 use serde::Deserialize;
 pub use sizes::SizesSettings;
 
@@ -24,6 +26,8 @@ pub struct Settings {
     pub build: BuildSettings,
     /// `[runtime]`: where dynos run.
     pub runtime: RuntimeSettings,
+    /// `[egress]`: what dynos may reach beside the public internet.
+    pub egress: EgressSettings,
     /// `[sizes.NAME]`: what dynos of a size may use.
     pub sizes: SizesSettings,
 }

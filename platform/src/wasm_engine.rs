@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use dyno_router::{Backend, BackendError, BackendErrorKind};
 use dyno_runtime::{
-    CallError, Dyno, DynoOptions, DynoSizes, LogLine, LogSink, Process, ProcessSpec, Runtime,
+    CallError, Destination, Dyno, DynoOptions, DynoSizes, LogLine, LogSink, Process, ProcessSpec,
+    Runtime,
 };
 use dyno_slug::SlugStore;
 use futures::future::BoxFuture;
@@ -19,12 +20,14 @@ use crate::reconcile::{
     DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run,
     RunningDyno,
 };
+use crate::settings::EgressSettings;
 
 /// Runs slugs of a store in a runtime.
 pub(crate) struct WasmEngine {
     runtime: Runtime,
     slugs: SlugStore,
     sizes: Arc<DynoSizes>,
+    egress: EgressSettings,
 }
 
 struct WasmProcess {
@@ -41,12 +44,18 @@ struct WasmDyno(Dyno);
 struct Lines(DynoLog);
 
 impl WasmEngine {
-    pub fn new(runtime: Runtime, slugs: SlugStore, sizes: DynoSizes) -> Self {
+    pub fn new(
+        runtime: Runtime,
+        slugs: SlugStore,
+        sizes: DynoSizes,
+        egress: EgressSettings,
+    ) -> Self {
         let sizes = Arc::new(sizes);
         Self {
             runtime,
             slugs,
             sizes,
+            egress,
         }
     }
 }
@@ -58,8 +67,9 @@ impl Engine for WasmEngine {
     ) -> BoxFuture<'static, Result<Arc<dyn LoadedProcess>, LoadFailure>> {
         let (runtime, slugs) = (self.runtime.clone(), self.slugs.clone());
         let sizes = Arc::clone(&self.sizes);
+        let allowed = self.egress.of_app(&request.app).to_vec();
         async move {
-            let process = load(runtime, slugs, sizes, request).await?;
+            let process = load(runtime, slugs, sizes, allowed, request).await?;
             Ok(Arc::new(process) as Arc<dyn LoadedProcess>)
         }
         .boxed()
@@ -70,6 +80,7 @@ async fn load(
     runtime: Runtime,
     slugs: SlugStore,
     sizes: Arc<DynoSizes>,
+    allowed: Vec<Destination>,
     request: ProcessRequest,
 ) -> Result<WasmProcess, LoadFailure> {
     let digest = request
@@ -91,6 +102,7 @@ async fn load(
     let spec = ProcessSpec {
         release: request.release,
         config_vars: request.config_vars.into_map(),
+        allowed,
         log: Arc::new(Lines(request.log)),
         ..ProcessSpec::new(request.app, slug, process_type)
     };
