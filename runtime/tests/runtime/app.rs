@@ -1,7 +1,7 @@
 //! A host in a temporary directory, and slugs of single components.
 
 use bytes::Bytes;
-use dyno_buildpacks::component::AdaptOptions;
+use dyno_buildpacks::component::{self, AdaptOptions};
 use dyno_runtime::{
     Dyno, DynoOptions, EgressPolicy, LogLine, LogSink, LogSource, Process, ProcessSpec,
     ResponseBody, Runtime, RuntimeOptions,
@@ -34,8 +34,17 @@ impl Host {
         }
     }
 
-    /// A slug whose `web` process is a guest.
+    /// A slug whose `web` process is a guest that answers requests.
     pub fn slug(&self, guest: &str) -> StoredSlug {
+        self.slug_of(guest, World::HttpProxy)
+    }
+
+    /// A slug whose `web` process is a guest that runs and ends.
+    pub fn command_slug(&self, guest: &str) -> StoredSlug {
+        self.slug_of(guest, World::Command)
+    }
+
+    fn slug_of(&self, guest: &str, world: World) -> StoredSlug {
         let component = self.directory.path().join(format!("{guest}.wasm"));
         std::fs::write(&component, component_of(guest)).unwrap();
         let app = self.directory.path().join("app");
@@ -46,7 +55,7 @@ impl Host {
             .buildpack("wasm", "0")
             .process(
                 "web".parse().unwrap(),
-                ProcessSource::new(format!("{guest}.wasm"), World::HttpProxy).component(&component),
+                ProcessSource::new(format!("{guest}.wasm"), world).component(&component),
             )
             .write(&slug)
             .unwrap();
@@ -80,10 +89,14 @@ fn component_of(guest: &str) -> Vec<u8> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     if guest == "c-hello" {
         let module = std::fs::read(workspace.join("examples/c-hello/hello.wasm")).unwrap();
-        return dyno_buildpacks::component::adapt(&module, &AdaptOptions::default()).unwrap();
+        return component::adapt(&module, &AdaptOptions::default()).unwrap();
     }
     let text = std::fs::read_to_string(workspace.join("tests/guests").join(format!("{guest}.wat")));
-    wat::parse_str(text.unwrap()).unwrap()
+    let bytes = wat::parse_str(text.unwrap()).unwrap();
+    if component::kind(&bytes).unwrap().is_core() {
+        return component::adapt(&bytes, &AdaptOptions::default()).unwrap();
+    }
+    bytes
 }
 
 /// Waits until the dyno is in a state.

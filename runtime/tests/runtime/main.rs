@@ -3,4 +3,5 @@
 
 mod app;
 mod dynos;
+mod examples;
 mod formations;

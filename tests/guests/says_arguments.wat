@@ -1,0 +1,20 @@
+;; A preview-1 command: prints its first argument and ends with status 7.
+(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $arguments (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 144) "\n")
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    ;; Pointers from 16, texts from 256: the second text ends where all of them do.
+    (drop (call $arguments (i32.const 16) (i32.const 256)))
+    (i32.store (i32.const 128) (i32.load (i32.const 20)))
+    (i32.store (i32.const 132)
+      (i32.sub (i32.add (i32.const 255) (i32.load (i32.const 4))) (i32.load (i32.const 20))))
+    (i32.store (i32.const 136) (i32.const 144))
+    (i32.store (i32.const 140) (i32.const 1))
+    (drop (call $write (i32.const 1) (i32.const 128) (i32.const 2) (i32.const 152)))
+    (call $exit (i32.const 7)))
+)
