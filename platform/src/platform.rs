@@ -275,7 +275,7 @@ impl Platform {
         api: ApiService,
     ) -> Result<Self, StartError> {
         let address = sockets.local_address();
-        let edges = Edges::start(router, sockets, || ()).map_err(StartError::Threads)?;
+        let edges = Edges::start(router, sockets).map_err(StartError::Threads)?;
         let stop = CancellationToken::new();
         let fleet = control.fleet.clone();
         let background = vec![

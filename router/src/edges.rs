@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::burst;
 use crate::limits::LISTEN_BACKLOG;
 use crate::listener::Listener;
 use crate::router::{DrainReport, Router};
@@ -74,12 +75,11 @@ pub struct Edges {
 }
 
 impl Edges {
-    /// Starts a thread for each socket. `on_turn_end` is called on a thread that has done all it could and waits
-    /// for sockets or timers.
+    /// Starts a thread for each socket.
     ///
     /// # Errors
     /// When the system gives no thread or no event queue; nothing is left running.
-    pub fn start(router: &Router, sockets: EdgeSockets, on_turn_end: fn()) -> io::Result<Self> {
+    pub fn start(router: &Router, sockets: EdgeSockets) -> io::Result<Self> {
         let mut edges = Self {
             reports: Vec::new(),
             drain: CancellationToken::new(),
@@ -88,7 +88,7 @@ impl Edges {
         for (number, socket) in sockets.sockets.into_iter().enumerate() {
             let runtime = Builder::new_current_thread()
                 .enable_all()
-                .on_thread_park(on_turn_end)
+                .on_thread_park(burst::turn_ended)
                 .build()?;
             let (sender, report) = oneshot::channel();
             let router = router.clone();

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Stream, StreamOptions};
 use crate::backend::{Backend, BackendError, BackendErrorKind};
 use crate::body::{RequestBody, ResponseBody};
+use crate::burst;
 use crate::connection::ConnectionContext;
 use crate::error_code::ErrorCode;
 use crate::error_page::Page;
@@ -141,7 +142,11 @@ async fn to_app(
             () = first_byte => return Ok(fail(&mut guard, ErrorCode::H12, &asked.accept)),
         };
         match result {
-            Ok(response) => return Ok(relay(guard, response, &asked, Some(timeouts.idle))),
+            Ok(response) => {
+                let response = relay(guard, response, &asked, Some(timeouts.idle));
+                burst::join().await;
+                return Ok(response);
+            }
             Err(error) if error.kind() == BackendErrorKind::Unavailable => {
                 match again(&mut tried, backend, error) {
                     Ok(returned) => request = returned,

@@ -8,6 +8,7 @@ mod accept;
 mod answer;
 mod backend;
 mod body;
+mod burst;
 mod client_socket;
 mod connection;
 mod drive;

@@ -26,7 +26,7 @@ fn start(
     );
     let sockets = EdgeSockets::bind(LOOPBACK, threads).unwrap();
     let address = sockets.local_address();
-    (address, Edges::start(&router, sockets, || ()).unwrap())
+    (address, Edges::start(&router, sockets).unwrap())
 }
 
 async fn connect(address: SocketAddr) -> Client {
