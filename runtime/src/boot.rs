@@ -4,12 +4,13 @@
 //! keyed with this host's secret, and it can always be made again.
 
 use crate::error::LoadError;
-use crate::files::DynoFiles;
-use crate::log::{LogLine, LogSink, LogSource};
+use crate::files::{self, DynoFiles};
+use crate::log::{DynoLog, LogLine, LogSource};
 use crate::process::{Process, ProcessSpec};
 use crate::runtime::Runtime;
+use crate::size::DynoSize;
 use dyno_sandbox::{
-    EngineKind, Guest, Handler, InstanceSpec, LineSink, MemoryAccount, Outbound, SnapshotError,
+    EngineKind, FileAccount, Guest, Handler, InstanceSpec, MemoryAccount, Outbound, SnapshotError,
     Stdio, snapshot,
 };
 use std::fs;
@@ -165,9 +166,13 @@ async fn make(
 
 /// What `boot` sees: the release's environment and files, nothing of one dyno, no network.
 fn instance_spec(process: &Process, spec: &ProcessSpec, files: &DynoFiles) -> InstanceSpec {
-    let memory = MemoryAccount::strict(crate::size::DynoSize::default().memory_bytes_max);
-    let sink = Arc::new(BootLines(spec.log.clone()));
-    let mut instance = InstanceSpec::new(Stdio::Lines(sink), memory, Outbound::closed());
+    let size = DynoSize::default();
+    let memory = MemoryAccount::strict(size.memory_bytes_max);
+    let log = DynoLog::new(spec.log.clone(), BOOT.into());
+    let (limits, bounds) = (files::limits_of(size), log.clone());
+    let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
+    let mut instance = InstanceSpec::new(Stdio::Lines(log), memory, Outbound::closed());
+    instance.files = account;
     instance.app.clone_from(&spec.app);
     instance.environment = process
         .environment()
@@ -177,18 +182,6 @@ fn instance_spec(process: &Process, spec: &ProcessSpec, files: &DynoFiles) -> In
     instance.arguments = process.manifest_entry().arguments.clone();
     instance.mounts = files.mounts().to_vec();
     instance
-}
-
-struct BootLines(Arc<dyn LogSink>);
-
-impl LineSink for BootLines {
-    fn line(&self, text: String) {
-        self.0.write(LogLine {
-            source: LogSource::App,
-            dyno: BOOT.into(),
-            text,
-        });
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

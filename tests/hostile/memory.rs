@@ -8,9 +8,18 @@ use std::time::Duration;
 use tower::ServiceExt;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dyno_far_over_its_quota_is_warned_killed_and_restarted() {
+async fn a_dyno_far_over_its_quota_is_killed_and_restarted() {
+    far_over("grow_memory").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dyno_of_0_3_far_over_its_quota_is_killed_and_restarted() {
+    far_over("grow_memory_03").await;
+}
+
+async fn far_over(guest: &str) {
     let place = Place::new().await;
-    let (dyno, lines) = place.web("grow_memory", with_memory(64 << 20)).await;
+    let (dyno, lines) = place.web(guest, with_memory(64 << 20)).await;
     dyno.clone().oneshot(get("/")).await.unwrap_err();
     lines
         .wait_for("State changed from crashed to starting")

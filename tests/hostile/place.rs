@@ -71,7 +71,13 @@ impl Place {
         size: DynoSize,
         start_timeout: Duration,
     ) -> (Dyno, Arc<Lines>) {
-        let process = self.process(guest, World::HttpProxy).await;
+        // The guests of 0.3 say so in their names.
+        let world = if guest.ends_with("_03") {
+            World::HttpService
+        } else {
+            World::HttpProxy
+        };
+        let process = self.process(guest, world).await;
         let lines = Arc::new(Lines::default());
         let options = DynoOptions {
             size,

@@ -155,6 +155,7 @@ impl HandlerState for State {
                 request_timeout: self.spec.request_timeout,
                 idle_timeout: self.spec.idle_timeout,
                 timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+                memory_exceeded: Box::pin(self.spec.instance.memory.wait_exceeded()),
             },
             state: Worker {
                 spec: self.spec.clone(),
@@ -206,6 +207,8 @@ struct Expiration {
     request_timeout: Duration,
     idle_timeout: Duration,
     timer: Pin<Box<Sleep>>,
+    /// Another instance of the dyno may be what went too far: all of them end.
+    memory_exceeded: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 impl WorkerExpiration for Expiration {
@@ -215,6 +218,9 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
+        if self.memory_exceeded.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
         let allowed = match status {
             WorkerStatus::Idle => self.idle_timeout,
             WorkerStatus::Requests => self.request_timeout + crate::limits::ORPHAN_GRACE,

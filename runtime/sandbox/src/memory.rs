@@ -2,7 +2,7 @@
 
 use crate::limits;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use wasmtime::ResourceLimiter;
 
@@ -26,7 +26,8 @@ pub struct MemoryAccount {
     limit: u64,
     /// Whether to ask for more than the limit ends the guest, or is answered with no.
     ends: bool,
-    exceeded: AtomicBool,
+    /// Bytes that were too many; 0 while none were.
+    exceeded_at: AtomicU64,
     pressure: watch::Sender<MemoryPressure>,
 }
 
@@ -39,7 +40,7 @@ impl MemoryAccount {
             quota,
             limit: quota.saturating_mul(limits::MEMORY_LIMIT_QUOTAS),
             ends: true,
-            exceeded: AtomicBool::new(false),
+            exceeded_at: AtomicU64::new(0),
             pressure: watch::Sender::new(MemoryPressure::Within),
         })
     }
@@ -51,7 +52,7 @@ impl MemoryAccount {
             quota: limit,
             limit,
             ends: false,
-            exceeded: AtomicBool::new(false),
+            exceeded_at: AtomicU64::new(0),
             pressure: watch::Sender::new(MemoryPressure::Within),
         })
     }
@@ -71,9 +72,26 @@ impl MemoryAccount {
         self.pressure.subscribe()
     }
 
+    /// Resolves when the guest must end.
+    pub fn wait_exceeded(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let mut pressure = self.watch();
+        async move {
+            let exceeded = |pressure: &MemoryPressure| *pressure == MemoryPressure::Exceeded;
+            if pressure.wait_for(exceeded).await.is_err() {
+                // Nobody is left who could take more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Whether the guest must end.
     pub fn is_exceeded(&self) -> bool {
-        self.exceeded.load(Ordering::Relaxed)
+        self.exceeded_at() > 0
+    }
+
+    /// Bytes that were too many when the limit was passed; 0 while it was not.
+    pub fn exceeded_at(&self) -> u64 {
+        self.exceeded_at.load(Ordering::Relaxed)
     }
 
     /// Takes bytes that the guest asked for, unless they go past the limit.
@@ -91,8 +109,8 @@ impl MemoryAccount {
                 self.tell(before, before + bytes);
                 true
             }
-            Err(_) => {
-                self.exceed();
+            Err(before) => {
+                self.exceed(before.saturating_add(bytes));
                 false
             }
         }
@@ -104,7 +122,7 @@ impl MemoryAccount {
         let after = before.saturating_add(bytes);
         self.tell(before, after);
         if after > self.limit {
-            self.exceed();
+            self.exceed(after);
         }
     }
 
@@ -113,8 +131,12 @@ impl MemoryAccount {
         self.tell(before, before.saturating_sub(bytes));
     }
 
-    fn exceed(&self) {
-        if self.ends && !self.exceeded.swap(true, Ordering::Relaxed) {
+    fn exceed(&self, bytes: u64) {
+        let first = |at: &AtomicU64| {
+            at.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        };
+        if self.ends && first(&self.exceeded_at) {
             self.pressure.send_replace(MemoryPressure::Exceeded);
         }
     }

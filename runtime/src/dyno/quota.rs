@@ -23,7 +23,7 @@ pub(super) async fn exceeded(shared: &Shared, memory: &MemoryAccount) {
                     QUOTA_REPEAT.saturating_sub(said.elapsed())
                 });
                 if wait.is_zero() {
-                    say_usage(shared, memory);
+                    say_usage(shared, memory.used(), memory.quota());
                     shared.say("Error R14 (Memory quota exceeded)".into());
                     said = Some(Instant::now());
                 } else {
@@ -36,7 +36,8 @@ pub(super) async fn exceeded(shared: &Shared, memory: &MemoryAccount) {
                 }
             }
             MemoryPressure::Exceeded => {
-                say_usage(shared, memory);
+                // What was used then: some of it is gone with the guest by now.
+                say_usage(shared, memory.exceeded_at(), memory.quota());
                 shared.say("Error R15 (Memory quota vastly exceeded)".into());
                 shared.say("Stopping process with SIGKILL".into());
                 return;
@@ -46,9 +47,8 @@ pub(super) async fn exceeded(shared: &Shared, memory: &MemoryAccount) {
 }
 
 /// As Heroku says it: `Process running mem=870M(170.1%)`.
-fn say_usage(shared: &Shared, memory: &MemoryAccount) {
-    let (used, quota) = (memory.used(), memory.quota().max(1));
-    let thousandths = u128::from(used) * 1000 / u128::from(quota);
+fn say_usage(shared: &Shared, used: u64, quota: u64) {
+    let thousandths = u128::from(used) * 1000 / u128::from(quota.max(1));
     shared.say(format!(
         "Process running mem={}M({}.{}%)",
         used >> 20,

@@ -1,0 +1,55 @@
+;; A handler of wasi:http 0.3 that allocates and touches memory a megabyte at a time until it gets no more, then traps.
+(component
+  (import "wasi:http/types@0.3.0" (instance $http
+    (export "request" (type $request (sub resource)))
+    (export "response" (type $response (sub resource)))
+
+    ;; error-code has 39 cases; a guest that never answers must still spell them all.
+    (type $dns-shape (record (field "rcode" (option string)) (field "info-code" (option u16))))
+    (export "DNS-error-payload" (type $dns (eq $dns-shape)))
+    (type $tls-shape (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
+    (export "TLS-alert-received-payload" (type $tls (eq $tls-shape)))
+    (type $size-shape (record (field "field-name" (option string)) (field "field-size" (option u32))))
+    (export "field-size-payload" (type $field-size (eq $size-shape)))
+    (type $error-code-shape (variant
+      (case "DNS-timeout") (case "DNS-error" $dns) (case "destination-not-found") (case "destination-unavailable")
+      (case "destination-IP-prohibited") (case "destination-IP-unroutable") (case "connection-refused")
+      (case "connection-terminated") (case "connection-timeout") (case "connection-read-timeout")
+      (case "connection-write-timeout") (case "connection-limit-reached") (case "TLS-protocol-error")
+      (case "TLS-certificate-error") (case "TLS-alert-received" $tls) (case "HTTP-request-denied")
+      (case "HTTP-request-length-required") (case "HTTP-request-body-size" (option u64))
+      (case "HTTP-request-method-invalid") (case "HTTP-request-URI-invalid") (case "HTTP-request-URI-too-long")
+      (case "HTTP-request-header-section-size" (option u32)) (case "HTTP-request-header-size" (option $field-size))
+      (case "HTTP-request-trailer-section-size" (option u32)) (case "HTTP-request-trailer-size" $field-size)
+      (case "HTTP-response-incomplete") (case "HTTP-response-header-section-size" (option u32))
+      (case "HTTP-response-header-size" $field-size) (case "HTTP-response-body-size" (option u64))
+      (case "HTTP-response-trailer-section-size" (option u32)) (case "HTTP-response-trailer-size" $field-size)
+      (case "HTTP-response-transfer-coding" (option string)) (case "HTTP-response-content-coding" (option string))
+      (case "HTTP-response-timeout") (case "HTTP-upgrade-failed") (case "HTTP-protocol-error") (case "loop-detected")
+      (case "configuration-error") (case "internal-error" (option string))))
+    (export "error-code" (type $error-code (eq $error-code-shape)))
+  ))
+  (alias export $http "request" (type $request))
+  (alias export $http "response" (type $response))
+  (alias export $http "error-code" (type $error-code))
+  (type $answer (result (own $response) (error $error-code)))
+
+  (core module $Main
+    (memory (export "memory") 1)
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+    (func (export "handle") (param $request i32) (result i32)
+      (local $page i32)
+      (loop $more
+        (local.set $page (memory.grow (i32.const 16)))
+        (if (i32.eq (local.get $page) (i32.const -1)) (then unreachable))
+        (memory.fill (i32.mul (local.get $page) (i32.const 65536)) (i32.const 1) (i32.const 1048576))
+        (br $more))
+      unreachable)
+  )
+  (core instance $main (instantiate $Main))
+
+  (func $handle async (param "request" (own $request)) (result $answer)
+    (canon lift (core func $main "handle") (memory $main "memory") (realloc (func $main "cabi_realloc"))))
+  (instance $handler (export "handle" (func $handle)))
+  (export "wasi:http/handler@0.3.0" (instance $handler))
+)
