@@ -33,7 +33,9 @@ async fn a_trap_crashes_its_dyno_and_says_why() {
         format!("error: request 0af7-651916cd ended the process (H13): {reason}")
     );
     let frames = said[1..].join("\n");
+    // The names of the functions, and the line of the source.
     assert!(frames.contains("explode"), "{frames}");
+    assert!(frames.contains("trap.wat:"), "{frames}");
     assert!(!frames.contains("Stack backtrace"), "{frames}");
     gone(place, dyno).await;
 }

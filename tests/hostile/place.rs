@@ -168,7 +168,12 @@ fn component_of(guest: &str, world: World) -> Vec<u8> {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
     let read = |name: String| std::fs::read_to_string(guests.join(name)).unwrap();
     if world != World::Command {
-        return wat::parse_str(read(format!("{guest}.wat"))).unwrap();
+        // With the lines of the text, for traps to tell.
+        let name = format!("{guest}.wat");
+        let text = read(name.clone());
+        let mut parser = wat::Parser::new();
+        parser.generate_dwarf(wat::GenerateDwarf::Full);
+        return parser.parse_str(Some(Path::new(&name)), text).unwrap();
     }
     let (prelude, body) = (
         read("commands/prelude.wat".into()),
