@@ -44,12 +44,15 @@ pub(crate) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let context = ConnectionContext::new(Arc::clone(edge), client.stream, client.local);
+        let places = Places {
+            _of_address: address,
+            _of_all: client.place,
+        };
         let (lifecycle, cut) = (Arc::clone(&lifecycle), Arc::clone(&cut));
         connections.spawn(async move {
-            if drive::serve(context, stream, &lifecycle).await {
+            if drive::serve(context, stream, places, &lifecycle).await {
                 cut.fetch_add(1, Ordering::Relaxed);
             }
-            drop((address, client.place));
         });
     }
     drop(listener);
@@ -66,6 +69,12 @@ pub(crate) async fn serve(
     DrainReport {
         connections_cut: cut.load(Ordering::Relaxed),
     }
+}
+
+/// What a connection takes up until its socket is closed, whoever has the socket in the end.
+pub(crate) struct Places {
+    _of_address: AddressPlace,
+    _of_all: tokio::sync::OwnedSemaphorePermit,
 }
 
 struct Client {

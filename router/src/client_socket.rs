@@ -3,12 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
 
+use crate::accept::Places;
 use crate::connection::ConnectionContext;
 
 /// A stream that clients connect with.
@@ -28,21 +30,55 @@ pub(crate) struct ClientSocket<S: ClientStream> {
     stream: S,
     peeked: BytesMut,
     connection: Arc<ConnectionContext>,
+    /// Runs once the connection is a tunnel.
+    idle: Option<Pin<Box<Sleep>>>,
+    _places: Places,
 }
 
 impl<S: ClientStream> ClientSocket<S> {
-    pub(crate) fn new(stream: S, peeked: BytesMut, connection: Arc<ConnectionContext>) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        peeked: BytesMut,
+        places: Places,
+        connection: Arc<ConnectionContext>,
+    ) -> Self {
         Self {
             stream,
             peeked,
             connection,
+            idle: None,
+            _places: places,
         }
     }
 
-    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// A tunnel has no requests whose clocks would run, so it has one of its own: silence in both directions.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let timeout = self.connection.edge().options.timeouts.idle;
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        idle.as_mut().poll(cx).map(|()| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                "nothing was sent in either direction for too long",
+            )
+        })
+    }
+
+    fn tunnel_moved(&mut self) {
+        if let Some(idle) = &mut self.idle {
+            let timeout = self.connection.edge().options.timeouts.idle;
+            idle.as_mut().reset(Instant::now() + timeout);
+        }
+    }
+
+    fn note_write(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match result {
             Poll::Pending => self.connection.clocks().write_blocked(),
-            Poll::Ready(_) => self.connection.clocks().written(),
+            Poll::Ready(_) => {
+                self.connection.clocks().written();
+                self.tunnel_moved();
+            }
         }
         result
     }
@@ -56,7 +92,13 @@ impl<S: ClientStream> AsyncRead for ClientSocket<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.peeked.is_empty() {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Ready(result) => result?,
+                Poll::Pending if self.connection.clocks().is_tunnel() => {
+                    return self.poll_idle(cx).map(Err);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         } else {
             let count = self.peeked.len().min(buffer.remaining());
             buffer.put_slice(&self.peeked[..count]);
@@ -64,6 +106,7 @@ impl<S: ClientStream> AsyncRead for ClientSocket<S> {
         }
         if buffer.filled().len() > before {
             self.connection.clocks().read();
+            self.tunnel_moved();
         }
         Poll::Ready(Ok(()))
     }

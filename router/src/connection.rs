@@ -69,6 +69,7 @@ pub(crate) struct Clocks {
     write_blocked_since: AtomicU64,
     closed_by_us: AtomicU8,
     reset: AtomicBool,
+    tunnel: AtomicBool,
 }
 
 /// What the timer finds.
@@ -94,6 +95,7 @@ impl Clocks {
             write_blocked_since: AtomicU64::new(0),
             closed_by_us: AtomicU8::new(0),
             reset: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
         }
     }
 
@@ -180,6 +182,15 @@ impl Clocks {
     /// The connection is to end with a reset: its close would look like the end of a whole response.
     pub(crate) fn request_reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection has switched protocols: no more requests.
+    pub(crate) fn became_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
     }
 
     pub(crate) fn wants_reset(&self) -> bool {

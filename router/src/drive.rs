@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::accept::Places;
 use crate::answer::Answer;
 use crate::client_socket::{ClientSocket, ClientStream};
 use crate::connection::{ConnectionContext, Verdict};
@@ -112,6 +113,7 @@ impl Protocols {
 pub(crate) async fn serve<S: ClientStream>(
     connection: Arc<ConnectionContext>,
     mut stream: S,
+    places: Places,
     lifecycle: &Lifecycle,
 ) -> bool {
     let peek_timeout = connection.edge().options.timeouts.request_head;
@@ -130,10 +132,16 @@ pub(crate) async fn serve<S: ClientStream>(
     let service = Requests {
         connection: Arc::clone(&connection),
     };
-    let io = TokioIo::new(ClientSocket::new(stream, bytes, Arc::clone(&connection)));
+    let io = TokioIo::new(ClientSocket::new(
+        stream,
+        bytes,
+        places,
+        Arc::clone(&connection),
+    ));
     match protocol {
         Protocol::Http1 => {
-            let served = Box::pin(edge.protocols.http1.serve_connection(io, service));
+            let served = edge.protocols.http1.serve_connection(io, service);
+            let served = Box::pin(served.with_upgrades());
             run(served, &connection, lifecycle, Heads::BetweenRequests).await
         }
         Protocol::Http2 => {
@@ -190,7 +198,7 @@ trait Served: Future<Output = hyper::Result<()>> + Send {
 
 type Io<S> = TokioIo<ClientSocket<S>>;
 
-impl<S: ClientStream> Served for http1::Connection<Io<S>, Requests> {
+impl<S: ClientStream> Served for http1::UpgradeableConnection<Io<S>, Requests> {
     fn drain(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

@@ -4,10 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Uri, Version, request};
+use hyper::upgrade::OnUpgrade;
 
 use crate::connection::ConnectionContext;
 use crate::limits::{REQUEST_ID_BYTES_MAX, REQUEST_ID_BYTES_MIN};
-use crate::refusal::drop_underscore_twins;
+use crate::refusal::{drop_underscore_twins, names_upgrade};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -31,7 +32,10 @@ static SET_BY_ROUTER: [HeaderName; 6] = [
 /// What the log line needs of the added fields.
 pub(crate) struct Forwarded {
     pub(crate) request_id: HeaderValue,
-    pub(crate) forwarded_for: HeaderValue,
+    /// The list in `X-Forwarded-For`.
+    pub(crate) addresses: HeaderValue,
+    /// The dyno may switch protocols.
+    pub(crate) may_switch: bool,
 }
 
 /// Makes a client's request head into the one that a dyno sees: origin form, end-to-end fields only,
@@ -45,6 +49,7 @@ pub(crate) fn prepare_request(
         Version::HTTP_2 => "2.0 dyno-router",
         _ => "1.1 dyno-router",
     };
+    let switch = take_switch(parts);
     let headers = &mut parts.headers;
     let te_trailers = headers.get(header::TE).is_some_and(accepts_trailers);
     strip_hop_by_hop(headers);
@@ -74,9 +79,45 @@ pub(crate) fn prepare_request(
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
+    let may_switch = switch.is_some();
+    if let Some((protocol, client)) = switch {
+        parts.headers.insert(header::UPGRADE, protocol);
+        parts.extensions.insert(client);
+    }
     Forwarded {
         request_id,
-        forwarded_for,
+        addresses: forwarded_for,
+        may_switch,
+    }
+}
+
+/// The protocol that an HTTP/1.1 client would rather speak, and its side of the connection for when the dyno agrees.
+///
+/// Never HTTP/2: requests would come to the dyno past the router.
+fn take_switch(parts: &mut request::Parts) -> Option<(HeaderValue, OnUpgrade)> {
+    let protocol = parts.headers.get(header::UPGRADE)?;
+    let wanted = parts.version == Version::HTTP_11
+        && names_upgrade(&parts.headers)
+        && !protocol
+            .as_bytes()
+            .trim_ascii_start()
+            .to_ascii_lowercase()
+            .starts_with(b"h2");
+    if !wanted {
+        return None;
+    }
+    let protocol = protocol.clone();
+    Some((protocol, parts.extensions.remove::<OnUpgrade>()?))
+}
+
+/// Makes a dyno's agreement to switch protocols into the one that the client sees.
+pub(crate) fn prepare_switch(headers: &mut HeaderMap) {
+    let protocol = headers.get(header::UPGRADE).cloned();
+    prepare_response(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        headers.insert(header::UPGRADE, protocol);
     }
 }
 

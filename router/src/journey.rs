@@ -14,7 +14,7 @@ use crate::connection::ConnectionContext;
 use crate::error_code::ErrorCode;
 use crate::error_page::Page;
 use crate::fallback::Fallback;
-use crate::forwarded_headers::{prepare_request, prepare_response};
+use crate::forwarded_headers::{prepare_request, prepare_response, prepare_switch};
 use crate::host::{Destination, Host};
 use crate::limits::BACKEND_TRIES_MAX;
 use crate::refusal::{self, Refusal};
@@ -40,6 +40,8 @@ struct Asked {
     version: Version,
     /// The request's `Accept` fields, for the format of a page.
     accept: HeaderMap,
+    /// Whether the dyno may switch protocols.
+    may_switch: bool,
 }
 
 enum Target {
@@ -59,6 +61,7 @@ pub(crate) async fn answer(
         method: parts.method.clone(),
         version: parts.version,
         accept: HeaderMap::new(),
+        may_switch: false,
     };
 
     let host = refusal::take_host(&mut parts);
@@ -75,7 +78,9 @@ pub(crate) async fn answer(
     if let Err(refusal) = host.and_then(|_| refusal::check(&parts, &edge.options.limits)) {
         return Ok(refuse(guard, refusal, &parts.headers));
     }
-    guard.set_forwarded(prepare_request(&mut parts, &connection));
+    let forwarded = prepare_request(&mut parts, &connection);
+    asked.may_switch = forwarded.may_switch;
+    guard.set_forwarded(forwarded);
     if let Some(accept) = parts.headers.get(header::ACCEPT) {
         asked.accept.insert(header::ACCEPT, accept.clone());
     }
@@ -142,6 +147,11 @@ async fn to_app(
             () = first_byte => return Ok(fail(&mut guard, ErrorCode::H12, &asked.accept)),
         };
         match result {
+            Ok(response)
+                if asked.may_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+            {
+                return Ok(switch(guard, response));
+            }
             Ok(response) => {
                 let response = relay(guard, response, &asked, Some(timeouts.idle));
                 burst::join().await;
@@ -262,6 +272,17 @@ fn relay(
         idle_timeout,
     };
     Response::from_parts(parts, Answer::Stream(Stream::new(body, guard, options)))
+}
+
+/// The connection becomes a tunnel; its dyno has the client's side and joins it with its own.
+fn switch(mut guard: RequestGuard, response: Response<ResponseBody>) -> Response<Answer> {
+    let (mut parts, _) = response.into_parts();
+    prepare_switch(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    guard.responding(parts.status, &parts.headers);
+    guard.connection().clocks().became_tunnel();
+    guard.succeeded();
+    Response::from_parts(parts, Answer::Page(None))
 }
 
 /// Answers with the page of an error.

@@ -120,7 +120,8 @@ fn check_expect(headers: &HeaderMap) -> Result<(), Refusal> {
     if met { Ok(()) } else { Err(BAD_EXPECT) }
 }
 
-fn names_upgrade(headers: &HeaderMap) -> bool {
+/// Whether `Connection` names `Upgrade`.
+pub(crate) fn names_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
         value
             .as_bytes()

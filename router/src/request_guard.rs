@@ -70,7 +70,7 @@ impl RequestGuard {
     pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
         if let Some(record) = &mut self.record {
             record.request_id = Some(forwarded.request_id);
-            record.forwarded_for = Some(forwarded.forwarded_for);
+            record.forwarded_for = Some(forwarded.addresses);
         }
     }
 

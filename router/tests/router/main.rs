@@ -10,3 +10,4 @@ mod messages;
 mod refusals;
 mod routing;
 mod streaming;
+mod tunnels;
