@@ -130,7 +130,8 @@ def run_pip(source, build_dir, cache_dir, target, toolchain):
         asked.write_text("".join(f"{line}\n" for line in source.requirements), "utf-8")
         arguments = ["install", "--target", str(target), "--no-compile", "--no-warn-script-location"]
         arguments += ["--cache-dir", str(cache_dir / "pip"), "--no-input", "--progress-bar", "off"]
-        for path in source.files or [asked]:
+        # By their names in the app, which is how pip speaks of them.
+        for path in [path.relative_to(build_dir) for path in source.files] or [asked]:
             arguments += ["-r", str(path)]
         if source.constraints:
             pins = scratch / "constraints.txt"
