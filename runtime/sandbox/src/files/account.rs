@@ -342,3 +342,69 @@ impl Drop for FileShare {
         self.0.forget_closed();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    /// An account of 100 bytes with one open file.
+    fn with_a_file() -> (TempDir, Arc<FileAccount>, Arc<File>) {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = FileLimits {
+            bytes_max: 100,
+            entries_max: 1,
+            open_max: 1,
+        };
+        let account = FileAccount::new(limits, MemoryAccount::new(1 << 20), |_| ());
+        let file = Arc::new(File::create(directory.path().join("file")).unwrap());
+        account.opened(&file, None).unwrap();
+        (directory, account, file)
+    }
+
+    #[test]
+    fn a_removed_file_counts_until_nobody_holds_it() {
+        let (directory, account, file) = with_a_file();
+        let growth = account.grow(&file, End::At(60)).unwrap();
+        file.set_len(60).unwrap();
+        drop(growth);
+        fs::remove_file(directory.path().join("file")).unwrap();
+        assert_eq!((account.bytes(), account.memory.used()), (60, 60));
+        drop(file);
+        assert_eq!((account.bytes(), account.memory.used()), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_itself_is_taken_and_one_byte_more_is_not() {
+        let (_directory, account, file) = with_a_file();
+        assert!(account.grow(&file, End::At(101)).is_err());
+        let growth = account.grow(&file, End::Further(100)).unwrap();
+        assert!(account.grow(&file, End::Further(1)).is_err());
+        drop(growth);
+        assert!(!account.may_open());
+        drop(file);
+        assert!(account.may_open());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing() {
+        let (_directory, account, file) = with_a_file();
+        drop(account.grow(&file, End::At(60)).unwrap());
+        assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn cutting_a_file_while_it_is_written_gains_nothing() {
+        let (_directory, account, file) = with_a_file();
+        let write = account.grow(&file, End::At(80)).unwrap();
+        let cut = account.grow(&file, End::At(0)).unwrap();
+        file.set_len(0).unwrap();
+        drop(cut);
+        assert_eq!(account.bytes(), 80, "the write is still on its way");
+        file.set_len(80).unwrap();
+        drop(write);
+        assert_eq!(account.bytes(), 80);
+    }
+}
