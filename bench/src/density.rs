@@ -6,14 +6,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::HELLO;
-use crate::limits::{ANSWER_TIMEOUT, API_ANSWER_BYTES_MAX, SETTLE_TIMEOUT};
+use crate::api::Api;
+use crate::limits::SETTLE_TIMEOUT;
 use crate::load::{Target, ask_once};
+use crate::place::Place;
 use crate::server::{Recipe, Server};
 use crate::statistics::percentile;
 
@@ -46,8 +46,8 @@ pub struct Density {
 
 /// Deploys `apps` apps of `hello` (a recipe that is deployed) into a data directory of their own, and measures.
 pub async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Result<Density> {
-    let empty = place(hello, &work_dir.join("density-empty"))?;
-    let full = place(hello, &work_dir.join("density"))?;
+    let empty = Place::new(hello, &work_dir.join("density-empty"))?;
+    let full = Place::new(hello, &work_dir.join("density"))?;
     let anonymous_empty = {
         // One app, asked once: what the first of its kind costs the process is no cost of the others.
         Server::deploy(&empty.recipe, work_dir).await?;
@@ -104,65 +104,14 @@ pub async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Re
     })
 }
 
-/// A data directory of this scenario, new each time.
-struct Place {
-    recipe: Recipe,
-    data_dir: PathBuf,
-}
-
-fn place(hello: &Recipe, data_dir: &Path) -> anyhow::Result<Place> {
-    if data_dir.exists() {
-        fs::remove_dir_all(data_dir)
-            .with_context(|| format!("cannot remove {}", data_dir.display()))?;
-    }
-    let moved = |arguments: &Vec<String>| {
-        let mut arguments = arguments.clone();
-        for argument in &mut arguments {
-            if argument.starts_with("--data-dir=") {
-                *argument = format!("--data-dir={}", data_dir.display());
-            }
-        }
-        arguments
-    };
-    let recipe = Recipe {
-        deploy: hello.deploy.as_ref().map(moved),
-        arguments: moved(&hello.arguments),
-        ..hello.clone()
-    };
-    Ok(Place {
-        recipe,
-        data_dir: data_dir.to_owned(),
-    })
-}
-
-impl Place {
-    fn api(&self, server: &Server) -> anyhow::Result<Api> {
-        let key = fs::read_to_string(self.data_dir.join("api-key")).context("the API's key")?;
-        Ok(Api {
-            address: server.target().address,
-            key: key.trim().to_owned(),
-        })
-    }
-}
-
 fn name(number: usize) -> String {
     format!("density-{number}")
 }
 
 async fn deploy(api: &Api, apps: usize) -> anyhow::Result<()> {
-    let (_, release) = api.get("/apps/hello/releases/v1").await?;
-    let slug = text_after(&release, "\"slug\":{\"id\":\"").context("the hello has no slug")?;
+    let slug = api.first_slug("hello").await?;
     for number in 0..apps {
-        let name = name(number);
-        api.post("/apps", &format!("{{\"name\":\"{name}\"}}"))
-            .await
-            .with_context(|| format!("making {name}"))?;
-        api.post(
-            &format!("/apps/{name}/releases"),
-            &format!("{{\"slug\":\"{slug}\"}}"),
-        )
-        .await
-        .with_context(|| format!("releasing {name}"))?;
+        api.deploy(&name(number), &slug).await?;
         if number % 100 == 0 {
             eprint!("\rdeploying: {number} of {apps} ");
         }
@@ -175,16 +124,7 @@ async fn deploy(api: &Api, apps: usize) -> anyhow::Result<()> {
 async fn settled(api: &Api, order: &[usize]) -> anyhow::Result<()> {
     let began = Instant::now();
     for app in order {
-        loop {
-            let (_, dynos) = api.get(&format!("/apps/{}/dynos", name(*app))).await?;
-            if dynos.contains("\"state\":\"up\"") || dynos.contains("\"state\":\"idle\"") {
-                break;
-            }
-            if began.elapsed() > SETTLE_TIMEOUT {
-                bail!("{} is not up: {dynos}", name(*app));
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
+        api.wait_up(&name(*app), began).await?;
     }
     Ok(())
 }
@@ -267,72 +207,6 @@ fn shuffled(count: usize) -> Vec<usize> {
     numbers
 }
 
-fn text_after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
-    text.split_once(mark)?.1.split('"').next()
-}
-
-// === the API, as far as this scenario needs it ===
-
-struct Api {
-    address: SocketAddr,
-    key: String,
-}
-
-impl Api {
-    async fn get(&self, path: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("GET", path, "").await
-    }
-
-    async fn post(&self, path: &str, body: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("POST", path, body).await
-    }
-
-    async fn patch(&self, path: &str, body: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("PATCH", path, body).await
-    }
-
-    /// Asks until the answer is another than "too many requests"; the time is that of the last try.
-    async fn ask(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> anyhow::Result<(Duration, String)> {
-        loop {
-            let began = Instant::now();
-            let answer = timeout(ANSWER_TIMEOUT, self.exchange(method, path, body))
-                .await
-                .with_context(|| format!("{method} {path} has no answer"))??;
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-            let status = head.split(' ').nth(1).unwrap_or_default();
-            match status {
-                "429" => sleep(Duration::from_millis(200)).await,
-                _ if status.starts_with('2') => return Ok((began.elapsed(), body.to_owned())),
-                _ => bail!("{method} {path} answers {status}: {body}"),
-            }
-        }
-    }
-
-    async fn exchange(&self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nAccept: application/vnd.heroku+json; version=3\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.address,
-            self.key,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream
-            .take(API_ANSWER_BYTES_MAX)
-            .read_to_string(&mut answer)
-            .await?;
-        Ok(answer)
-    }
-}
-
 // === the section of the results ===
 
 impl Density {
@@ -412,7 +286,7 @@ fn spread(latencies: &[Duration]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{shuffled, text_after};
+    use super::shuffled;
 
     #[test]
     fn a_shuffle_has_every_number_once() {
@@ -420,12 +294,5 @@ mod tests {
         assert_ne!(numbers, (0..1000).collect::<Vec<_>>());
         numbers.sort_unstable();
         assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_slug_is_found_in_a_release() {
-        let release = r#"{"id":"1","slug":{"id":"2"},"status":"succeeded"}"#;
-        assert_eq!(text_after(release, "\"slug\":{\"id\":\""), Some("2"));
-        assert_eq!(text_after(r#"{"slug":null}"#, "\"slug\":{\"id\":\""), None);
     }
 }

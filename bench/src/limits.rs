@@ -32,5 +32,8 @@ pub const CEILING_SHARE_MIN: f64 = 0.6;
 /// Longest wait for all apps of the density scenario to be ready, or for one change to be seen.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A guest that has not answered for this long is in its endless loop.
+pub const LOOP_SURE: Duration = Duration::from_millis(300);
+
 /// Most bytes of one answer of the API.
 pub const API_ANSWER_BYTES_MAX: u64 = 1024 * 1024;

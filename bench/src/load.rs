@@ -96,7 +96,9 @@ pub async fn ask_once(target: &Target) -> anyhow::Result<Duration> {
     Ok(began.elapsed())
 }
 
-struct Connection {
+/// A kept-alive connection to a target.
+#[derive(Debug)]
+pub struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
     buffer: Vec<u8>,
@@ -104,7 +106,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(target: &Target) -> anyhow::Result<Self> {
+    /// Connects.
+    pub async fn open(target: &Target) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -131,13 +134,15 @@ impl Connection {
         Ok(latencies)
     }
 
-    async fn exchange(&mut self) -> anyhow::Result<()> {
+    /// Asks, and checks the answer, which must come in time.
+    pub async fn exchange(&mut self) -> anyhow::Result<()> {
         timeout(ANSWER_TIMEOUT, self.exchange_unbounded())
             .await
             .context("no answer in time")?
     }
 
-    async fn exchange_unbounded(&mut self) -> anyhow::Result<()> {
+    /// Likewise, however long it takes.
+    pub async fn exchange_unbounded(&mut self) -> anyhow::Result<()> {
         self.stream.write_all(&self.request).await?;
         loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {

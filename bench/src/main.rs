@@ -1,12 +1,15 @@
 //! Side-by-side benchmarks of dyno, raw hyper and `wasmtime serve`.
 
 mod answer;
+mod api;
 mod density;
+mod fairness;
 mod hyper_server;
 mod limits;
 mod load;
 mod machine;
 mod peers;
+mod place;
 mod report;
 mod results;
 mod rounds;
@@ -78,6 +81,8 @@ enum Scenario {
     Throughput,
     /// Many idle apps on one server.
     Density,
+    /// A hello beside neighbours that never end.
+    Fairness,
 }
 
 impl Scenario {
@@ -108,6 +113,7 @@ fn main() -> anyhow::Result<()> {
             match arguments.scenario {
                 Scenario::Throughput => bench(&arguments).await,
                 Scenario::Density => dense(&arguments).await,
+                Scenario::Fairness => fair(&arguments).await,
             }
         })
 }
@@ -134,18 +140,50 @@ async fn dense(arguments: &Arguments) -> anyhow::Result<()> {
     let hello = hello.context("there is no recipe of dyno")?;
     let load_before = machine::load_average();
     let density = density::measure(hello, arguments.apps, &work_dir).await?;
+    let head = head(
+        "One `dyno serve`, one hello app deployed again and again, scaled to zero.",
+        load_before,
+        &programs,
+    );
+    tell(arguments, &density.markdown(&head))
+}
+
+async fn fair(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = env::current_exe()?;
+    let work_dir = work_dir(&bench)?;
+    let programs = Programs {
+        dyno: peers::find_dyno(arguments.dyno.clone(), &bench)?,
+        wasmtime: None,
+        bench,
+    };
+    let neighbours = peers::neighbours(&programs.dyno, &work_dir)?;
+    let load_before = machine::load_average();
+    let seconds = Duration::from_secs_f64(arguments.seconds);
+    let rounds = arguments.rounds.into();
+    let fairness = fairness::measure(&neighbours, rounds, seconds, &work_dir).await?;
+    let head = head(
+        "A hello asked every 2 ms on one connection, and every 100 ms a call that computes for some 20 ms, beside calls that never \
+         end. All dynos are of the same size.",
+        load_before,
+        &programs,
+    );
+    tell(arguments, &fairness.markdown(&head))
+}
+
+/// What a reader needs to judge a section: what it is, when, how and on what.
+fn head(about: &str, load_before: f64, programs: &Programs) -> String {
     let mut head = format!(
-        "One `dyno serve`, one hello app deployed again and again, scaled to zero.\n\n- Date: {}\n- Command: `{}`\n- Machine: {}; load average {load_before:.1} before, {:.1} after.\n",
+        "{about}\n\n- Date: {}\n- Command: `{}`\n- Machine: {}; load average {load_before:.1} before, {:.1} after.\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         command_line(),
         machine::description(),
         machine::load_average(),
     );
-    for (name, version) in versions(&programs) {
+    for (name, version) in versions(programs) {
         // Writing to a string cannot fail.
         let _ = writeln!(head, "- {name}: {version}");
     }
-    tell(arguments, &density.markdown(&head))
+    head
 }
 
 async fn bench(arguments: &Arguments) -> anyhow::Result<()> {

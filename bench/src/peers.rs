@@ -17,10 +17,18 @@ pub const SERVE: &str = "`wasmtime serve`";
 pub const SERVE_REUSE: &str = "`wasmtime serve`, reuse";
 /// The product.
 pub const DYNO: &str = "dyno";
+/// The product with an instance for each request.
+pub const DYNO_FRESH: &str = "dyno, fresh";
 /// The product with a component of wasi:http 0.3.
 pub const DYNO_03: &str = "dyno, 0.3";
 /// The peer with a component of wasi:http 0.3.
 pub const SERVE_03: &str = "`wasmtime serve`, 0.3";
+
+/// Its first call in an instance answers, every other never ends.
+const SPIN: &str = "(if (i32.load (i32.const 128)) (then (loop $spin (br $spin)))) (i32.store (i32.const 128) (i32.const 1))";
+/// Some 20 milliseconds of computing before the answer.
+const WORK: &str = "(i32.store (i32.const 128) (i32.const 12000000)) (loop $work (i32.store (i32.const 128) \
+    (i32.sub (i32.load (i32.const 128)) (i32.const 1))) (br_if $work (i32.load (i32.const 128))))";
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -56,8 +64,9 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
         host: None,
         ready: "ready ",
     }];
-    let hello_02 = app(work_dir, "hello", HELLO_02)?;
-    let hello_03 = app(work_dir, "hello-03", HELLO_03)?;
+    let hello_02 = app(work_dir, "hello", HELLO_02, "")?;
+    let hello_fresh = app(work_dir, "hello-fresh", HELLO_02, "--reuse=request")?;
+    let hello_03 = app(work_dir, "hello-03", HELLO_03, "")?;
     if let Some(wasmtime) = &programs.wasmtime {
         recipes.extend([
             serve(
@@ -96,6 +105,13 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
     ));
     recipes.push(deployed(
         &programs.dyno,
+        DYNO_FRESH,
+        "the same with a fresh instance for each request",
+        "hello-fresh.localhost",
+        &hello_fresh,
+    ));
+    recipes.push(deployed(
+        &programs.dyno,
         DYNO_03,
         "the same with a component of wasi:http 0.3",
         "hello-03.localhost",
@@ -104,13 +120,42 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
     Ok(recipes)
 }
 
+/// Apps of one server that get in each other's way.
+#[derive(Clone, Debug)]
+pub struct Neighbours {
+    /// Answers at once.
+    pub hello: Recipe,
+    /// Computes before it answers.
+    pub work: Recipe,
+    /// Does not answer twice.
+    pub spin: Recipe,
+}
+
+/// Writes the guests of [`Neighbours`].
+pub fn neighbours(dyno: &Path, work_dir: &Path) -> anyhow::Result<Neighbours> {
+    let begin = "(call $drop-request";
+    let busy = |what: &str| HELLO_02.replace(begin, &format!("{what} {begin}"));
+    let recipe = |name: &'static str, host, text: &str| -> anyhow::Result<Recipe> {
+        let app = app(work_dir, name, text, "")?;
+        Ok(deployed(dyno, name, "a neighbour", host, &app))
+    };
+    Ok(Neighbours {
+        hello: recipe("hello", "hello.localhost", HELLO_02)?,
+        work: recipe("work", "work.localhost", &busy(WORK))?,
+        spin: recipe("spin", "spin.localhost", &busy(SPIN))?,
+    })
+}
+
 /// An app for the wasm buildpack: a component and the line that runs it.
-fn app(work_dir: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+fn app(work_dir: &Path, name: &str, text: &str, options: &str) -> anyhow::Result<PathBuf> {
     let component = wat::parse_str(text).with_context(|| format!("assembling {name}"))?;
     let folder = work_dir.join(name);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("hello.wasm"), component)?;
-    fs::write(folder.join("Procfile"), "web: hello.wasm\n")?;
+    fs::write(
+        folder.join("Procfile"),
+        format!("web: hello.wasm {options}\n"),
+    )?;
     Ok(folder)
 }
 

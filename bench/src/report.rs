@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::peers::{CEILING, DYNO, DYNO_03, SERVE, SERVE_03, SERVE_REUSE};
+use crate::peers::{CEILING, DYNO, DYNO_03, DYNO_FRESH, SERVE, SERVE_03, SERVE_REUSE};
 use crate::rounds::Table;
 use crate::server::Start;
 use crate::statistics::summary;
@@ -142,7 +142,12 @@ fn throughput(text: &mut String, table: &Table) {
         );
     }
     line(text, "");
-    for (name, to) in [(DYNO, SERVE), (DYNO, SERVE_REUSE), (DYNO_03, SERVE_03)] {
+    for (name, to) in [
+        (DYNO, SERVE),
+        (DYNO, SERVE_REUSE),
+        (DYNO_FRESH, SERVE),
+        (DYNO_03, SERVE_03),
+    ] {
         if let Some(ratio) = table.ratio(name, to) {
             line(
                 text,

@@ -192,6 +192,25 @@ fn the_c_example_becomes_a_component_in_a_slug() {
 }
 
 #[test]
+fn a_handlers_line_says_whether_its_instances_are_used_again() {
+    let bench = Bench::new();
+    let mut request = bench.request(&[]);
+    request.source = bench.path("app");
+    let hello = repository().join("examples/c-hello/hello.wasm");
+    bench.write("app/hello.wasm", fs::read(hello).unwrap());
+    bench.write("app/Procfile", "web: hello.wasm --reuse=request\n");
+    let compiled = bench.compile(&request).0.unwrap();
+    assert_eq!(compiled.manifest.process_types["web"].reuse, Reuse::Request);
+    bench.write("app/Procfile", "web: hello.wasm --fast\n");
+    let (refused, lines) = bench.compile(&request);
+    assert!(refused.is_err());
+    assert!(
+        lines.iter().any(|line| line.contains("says --fast")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
 fn what_slugignore_names_is_in_no_slug_and_not_seen_by_the_build() {
     let bench = Bench::new();
     bench.write("app/index.html", "home");
