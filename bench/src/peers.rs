@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::HELLO;
 use crate::server::Recipe;
 
 const HELLO_02: &str = include_str!("../guests/hello_02.wat");
@@ -17,6 +18,8 @@ pub const SERVE: &str = "`wasmtime serve`";
 pub const SERVE_REUSE: &str = "`wasmtime serve`, reuse";
 /// The product.
 pub const DYNO: &str = "dyno";
+/// The product without a guest: what its router and its log line cost.
+pub const DYNO_FILE: &str = "dyno, a file";
 /// The product with an instance for each request.
 pub const DYNO_FRESH: &str = "dyno, fresh";
 /// The product with a component of wasi:http 0.3.
@@ -105,6 +108,13 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
     ));
     recipes.push(deployed(
         &programs.dyno,
+        DYNO_FILE,
+        "the same bytes from a static site: router, dyno and log line, and no guest",
+        "hello-file.localhost",
+        &site(work_dir, "hello-file")?,
+    ));
+    recipes.push(deployed(
+        &programs.dyno,
         DYNO_FRESH,
         "the same with a fresh instance for each request",
         "hello-fresh.localhost",
@@ -156,6 +166,14 @@ fn app(work_dir: &Path, name: &str, text: &str, options: &str) -> anyhow::Result
         folder.join("Procfile"),
         format!("web: hello.wasm {options}\n"),
     )?;
+    Ok(folder)
+}
+
+/// A static site that answers the hello.
+fn site(work_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = work_dir.join(name);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("index.html"), HELLO)?;
     Ok(folder)
 }
 
