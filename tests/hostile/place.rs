@@ -39,7 +39,16 @@ impl Place {
         options.instance_slots_max = 32;
         let runtime = Runtime::new(options).unwrap();
         let process = load(&runtime, directory.path(), "hello", World::HttpProxy).await;
-        let neighbour = Dyno::start(&runtime, &process, DynoOptions::new("web.1"));
+        // One instance, so that what it holds does not depend on how its requests fall.
+        let size = DynoSize {
+            concurrency: 1,
+            ..DynoSize::default()
+        };
+        let options = DynoOptions {
+            size,
+            ..DynoOptions::new("web.1")
+        };
+        let neighbour = Dyno::start(&runtime, &process, options);
         wait_for(&neighbour, DynoState::Up).await;
         let place = Self {
             runtime,
