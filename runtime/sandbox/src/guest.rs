@@ -202,6 +202,7 @@ pub(crate) fn linker(engines: &Engines, kind: EngineKind) -> wasmtime::Result<Li
     let mut linker = Linker::new(engines.get(kind));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     names::add_to_linker_02(&mut linker)?;
+    crate::sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if kind == EngineKind::Concurrent {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;

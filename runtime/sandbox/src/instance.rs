@@ -8,11 +8,13 @@ use crate::limits;
 use crate::memory::MemoryAccount;
 use crate::outbound::Outbound;
 use crate::scheduling::watch_epochs;
+use crate::sockets::Loopback;
 use crate::stdio::Stdio;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 
@@ -48,6 +50,10 @@ pub struct InstanceSpec {
     pub keyvalue: Arc<KeyValue>,
     /// How it reaches the network; shared by all dynos of an app.
     pub outbound: Outbound,
+    /// The port on which the guest may listen; without one it may listen nowhere, unless it has the host's network.
+    pub loopback: Option<Arc<Loopback>>,
+    /// A permit per TCP socket.
+    pub(crate) sockets: Arc<Semaphore>,
 }
 
 impl InstanceSpec {
@@ -64,6 +70,8 @@ impl InstanceSpec {
             memory,
             keyvalue: Arc::default(),
             outbound,
+            loopback: None,
+            sockets: Arc::new(Semaphore::new(limits::SOCKETS_MAX)),
         }
     }
 

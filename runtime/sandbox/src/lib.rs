@@ -28,6 +28,7 @@ mod preview1;
 mod resolver;
 mod scheduling;
 mod snapshot;
+mod sockets;
 mod stdio;
 mod trap;
 
@@ -49,6 +50,7 @@ pub use scheduling::{
     CpuShare, GuestThreads, InlineCall, InlinePoll, Moved, MovedCall, Running, SchedulingCounts,
 };
 pub use snapshot::{SnapshotError, snapshot};
+pub use sockets::{ConnectError, Connection, GuestReading, Loopback};
 pub use stdio::{LineSink, Stdio};
 
 pub use wasmtime;

@@ -96,6 +96,19 @@ pub const CODE_CACHE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Chunks of a response body that wait between guest and client.
 pub const RESPONSE_CHUNKS_BUFFERED: usize = 4;
 
+/// TCP sockets that all instances of one dyno may hold; one more fails as it would at a system's limit.
+pub const SOCKETS_MAX: usize = 512;
+
+/// Connections to the port of one dyno that may be open at once, those of its own included.
+pub const CONNECTIONS_MAX: usize = 256;
+const _: () = assert!(SOCKETS_MAX > CONNECTIONS_MAX);
+
+/// Connections that may wait until the guest accepts them; one more is refused. A system's usual backlog.
+pub const BACKLOG_MAX: usize = 128;
+
+/// Bytes that wait in one direction of a connection to a guest's port; whoever writes more waits.
+pub const PIPE_BYTES_MAX: usize = 64 * 1024;
+
 /// Requests that one app may have on the way out at once; one more waits, at most as long as for a connection.
 pub const OUTBOUND_REQUESTS_MAX: usize = 256;
 
