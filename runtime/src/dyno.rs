@@ -5,6 +5,7 @@
 //! takes another client's response with it.
 
 mod life;
+mod port;
 mod quota;
 mod request;
 mod response;

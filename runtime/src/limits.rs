@@ -47,6 +47,9 @@ pub const BOOTS_AT_ONCE: usize = 1;
 /// The port guests are told to listen on. It is virtual: nothing on the host listens there.
 pub const GUEST_PORT: u16 = 5000;
 
+/// Bytes of a response's head from a process that listens on its port; a longer one is no response (H13).
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Lines of a trap's text (reason and WebAssembly frames) that go to the log.
 pub const TRAP_LINES_MAX: usize = 40;
 

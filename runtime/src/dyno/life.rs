@@ -1,6 +1,7 @@
 //! One life of a dyno: what it serves with between a start and a crash.
 
-use super::Shared;
+use super::port::Port;
+use super::{ExitStatus, Shared};
 use crate::environment;
 use crate::files::{self, DynoFiles};
 use crate::limits::{
@@ -9,6 +10,7 @@ use crate::limits::{
 };
 use crate::log::{DynoLog, Notices};
 use crate::static_site::StaticSite;
+use dyno_sandbox::limits::CONNECTIONS_MAX;
 use dyno_sandbox::{
     ConcurrentService, ConcurrentSpec, CpuShare, FileAccount, Finished, Guest, Instance,
     InstanceSpec, MemoryAccount, Stdio,
@@ -23,6 +25,17 @@ use tokio::sync::{Semaphore, oneshot, watch};
 pub(super) enum Crash {
     Exited(i32),
     Trapped(String),
+    NotStarted(String),
+}
+
+impl From<Crash> for ExitStatus {
+    fn from(crash: Crash) -> Self {
+        match crash {
+            Crash::Exited(status) => Self::Exited(status),
+            Crash::Trapped(text) => Self::Trapped(text),
+            Crash::NotStarted(reason) => Self::NotStarted(reason),
+        }
+    }
 }
 
 /// What requests find.
@@ -52,6 +65,8 @@ pub(super) enum Serving {
     },
     /// A 0.3 handler, whose instances take many requests at once.
     Concurrent(ConcurrentService),
+    /// A command that listens on its port.
+    Port(Port),
     /// Files, served by the host.
     Static(StaticSite),
 }
@@ -129,6 +144,25 @@ impl Life {
         (life, reports)
     }
 
+    /// A life of a process that listens on its port, whose end the process itself reports.
+    pub(super) fn of_port(
+        shared: &Shared,
+        port: Port,
+        memory: Arc<MemoryAccount>,
+        files: DynoFiles,
+    ) -> Self {
+        let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_INSTANCE;
+        let at_once = at_once.min(CONNECTIONS_MAX);
+        let (life, _) = Self::new(
+            shared,
+            Serving::Port(port),
+            at_once,
+            Some(memory),
+            Some(files),
+        );
+        life
+    }
+
     /// A life of a site of files, which cannot crash.
     pub(super) fn of_site(shared: &Shared, site: StaticSite) -> (Self, oneshot::Receiver<Crash>) {
         let serving = Serving::Static(site);
@@ -191,6 +225,14 @@ impl Life {
         if let Some(sender) = lock(&self.crash).take() {
             // The supervisor may have stopped already, for another reason.
             let _late = sender.send(crash);
+        }
+    }
+
+    /// Lets no request in.
+    pub(super) fn close(&self) {
+        self.admission.close();
+        if let Serving::Port(port) = &self.serving {
+            port.shut();
         }
     }
 

@@ -55,6 +55,7 @@ pub(super) async fn answer(
             let answer = service.handle(request).await;
             concurrent_answer(answer, (permit, in_flight))
         }
+        Serving::Port(port) => port.answer(request, (permit, in_flight)).await,
         Serving::Instances { spec, .. } => {
             let Some(guest) = shared.process.guest() else {
                 return Err(CallError::Internal("the process has no code".into()));

@@ -1,14 +1,15 @@
 //! The task that owns a dyno's states: start, watch, restart with back-off, stop.
 
 use super::life::{Crash, Life, instance_spec};
+use super::port::{self, Port};
 use super::{ExitStatus, Shared, quota};
 use crate::backoff::Backoff;
 use crate::files::DynoFiles;
-use crate::limits::{IDLE_CHECK, TRAP_LINES_MAX};
+use crate::limits::{GUEST_PORT, IDLE_CHECK, TRAP_LINES_MAX};
 use crate::process::BootProgress;
 use crate::state::DynoState;
 use crate::static_site::StaticSite;
-use dyno_sandbox::{CommandExit, Finished, Guest, Handler, run_command};
+use dyno_sandbox::{Finished, Guest, Handler, Loopback};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -63,7 +64,7 @@ async fn wind_down(shared: &Shared) {
     let Some(life) = shared.life.swap(None) else {
         return;
     };
-    life.admission.close();
+    life.close();
     let grace = shared.stopping.borrow().unwrap_or(Duration::ZERO);
     if !grace.is_zero() {
         shared.say("Stopping all processes with SIGTERM".into());
@@ -97,7 +98,7 @@ async fn live(shared: &Arc<Shared>) -> End {
         run_one_off(shared).await
     } else {
         match shared.process.handler() {
-            Some(Handler::Command) => run_worker(shared).await,
+            Some(Handler::Command) if !Port::serves(&shared.process) => run_worker(shared).await,
             handler => serve(shared, handler).await,
         }
     };
@@ -124,51 +125,50 @@ async fn prepare_files(shared: &Shared) -> Result<DynoFiles, ExitStatus> {
 
 async fn run_one_off(shared: &Arc<Shared>) -> ExitStatus {
     match shared.process.command_guest(&shared.runtime).await {
-        Ok(guest) => run_to_end(shared, &guest).await,
+        Ok(guest) => run_to_end(shared, guest).await,
         Err(error) => ExitStatus::NotStarted(error.to_string()),
     }
 }
 
 async fn run_worker(shared: &Arc<Shared>) -> ExitStatus {
     match shared.process.guest() {
-        Some(guest) => run_to_end(shared, &guest).await,
+        Some(guest) => run_to_end(shared, guest).await,
         None => ExitStatus::NotStarted("the process has no code".into()),
     }
 }
 
-async fn run_to_end(shared: &Arc<Shared>, guest: &Guest) -> ExitStatus {
+async fn run_to_end(shared: &Arc<Shared>, guest: Arc<Guest>) -> ExitStatus {
     let files = match prepare_files(shared).await {
         Ok(files) => files,
         Err(status) => return status,
     };
-    let spec = Arc::new(instance_spec(shared, &files));
+    let spec = instance_spec(shared, &files);
     let memory = spec.memory.clone();
     shared.enter(DynoState::Up);
-    let threads = shared.runtime.threads();
-    let run = threads.run(&shared.cpu, run_command(guest, spec));
-    let exit = tokio::select! {
+    let run = port::run(shared.clone(), guest, spec, Loopback::new(GUEST_PORT));
+    let end = tokio::select! {
         biased;
         () = quota::exceeded(shared, &memory) => return ExitStatus::Killed,
-        exit = run => exit,
+        end = run => end,
     };
     if memory.is_exceeded() {
         quota::exceeded(shared, &memory).await;
         return ExitStatus::Killed;
     }
     drop(files);
-    match exit.unwrap_or(CommandExit::NotStarted("it was stopped".into())) {
-        CommandExit::Status(status) => ExitStatus::Exited(status),
-        CommandExit::Trapped(text) => ExitStatus::Trapped(text),
-        CommandExit::NotStarted(reason) => ExitStatus::NotStarted(reason),
-    }
+    end.into()
 }
 
 /// Serves requests until the guest brings the dyno down.
 async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
     let timeout = shared.options.start_timeout;
     let Ok(made) = tokio::time::timeout(timeout, begin_life(shared, handler)).await else {
+        let missed = match handler {
+            Some(Handler::Command) => "bind to $PORT",
+            _ => "start",
+        };
         shared.say(format!(
-            "Error R10 (Boot timeout) -> Web process failed to start within {} of launch",
+            "Error R10 (Boot timeout) -> Web process failed to {missed} within {} of launch",
             seconds(timeout)
         ));
         shared.say("Stopping process with SIGKILL".into());
@@ -213,8 +213,7 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
         return ExitStatus::Killed;
     }
     match crash {
-        Some(Crash::Exited(status)) => ExitStatus::Exited(status),
-        Some(Crash::Trapped(text)) => ExitStatus::Trapped(text),
+        Some(crash) => crash.into(),
         None => {
             life.kill();
             ExitStatus::Killed
@@ -234,11 +233,17 @@ async fn begin_life(shared: &Arc<Shared>, handler: Option<Handler>) -> Result<Ma
             .await,
     );
     let files = prepare_files(shared).await?;
-    let spec = Arc::new(instance_spec(shared, &files));
+    let spec = instance_spec(shared, &files);
     let guest = shared
         .process
         .guest()
         .ok_or_else(|| ExitStatus::NotStarted("the process has no code".into()))?;
+    if handler == Handler::Command {
+        let memory = spec.memory.clone();
+        let (port, ended) = Port::start(shared, guest, spec).await?;
+        return Ok((Life::of_port(shared, port, memory, files), ended));
+    }
+    let spec = Arc::new(spec);
     if handler == Handler::HttpConcurrent {
         return Ok(Life::of_concurrent(
             shared,

@@ -5,3 +5,4 @@ mod app;
 mod dynos;
 mod examples;
 mod formations;
+mod ports;
