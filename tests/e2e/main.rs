@@ -14,6 +14,7 @@ mod examples;
 mod exec;
 mod limits;
 mod place;
+mod port;
 mod process;
 mod routes;
 mod sources;

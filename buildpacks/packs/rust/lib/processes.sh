@@ -57,7 +57,7 @@ process_types_by_convention() {
     wasi:http/*) PROCESS_NAMES=(web) ;;
     *)
       PROCESS_NAMES=(worker)
-      warning "$name exports no HTTP handler, so it becomes the process type worker." "hint: for a web process export wasi:http, for example by #[wstd::http_server]"
+      warning "$name exports no HTTP handler, so it becomes the process type worker." "hint: a server that listens on \$PORT is named in a Procfile: web: target/release/$name"
       ;;
   esac
   PROCESS_COMMANDS=("target/release/$name")
@@ -85,9 +85,10 @@ resolve_command() {
       "hint: export wasi:http by #[wstd::http_server], or write a fn main" ;;
   esac
   case $type:$KIND in
-    web:wasi:cli/command@*) fail "the web process runs $PROGRAM, a command; web needs an HTTP handler" \
-      "A server of its own that binds \$PORT is a later kind of process, and does not run here yet." \
-      "hint: export wasi:http: put #[wstd::http_server] on main, with axum's Router if you like (crate wstd-axum), or run it as worker" ;;
+    # A server of its own. Without sockets it can only fail when it is to come up.
+    web:wasi:cli/command@*) grep -q "wasi:sockets/tcp@" "$BUILD_DIR/.dyno/$PROGRAM.wasm" || fail \
+      "the web process runs $PROGRAM, which neither handles HTTP requests nor opens sockets" \
+      "hint: listen on \$PORT with std::net, or put #[wstd::http_server] on main, or run it as worker" ;;
   esac
 }
 
