@@ -24,10 +24,16 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// A host with other options.
+    pub fn with(change: impl FnOnce(&mut RuntimeOptions)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut options = RuntimeOptions::new(directory.path().join("state"));
         options.instance_slots_max = 64;
         options.egress = EgressPolicy::default();
+        change(&mut options);
         Self {
             runtime: Runtime::new(options).unwrap(),
             directory,

@@ -5,4 +5,5 @@ mod app;
 mod dynos;
 mod examples;
 mod formations;
+mod outbound;
 mod ports;

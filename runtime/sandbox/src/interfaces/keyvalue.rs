@@ -49,6 +49,7 @@ struct KeyResponse {
 }
 
 type Guest<'a> = StoreContextMut<'a, Host>;
+type Entry = (String, Vec<u8>);
 type Answer<T> = wasmtime::Result<(Result<T, Error>,)>;
 
 pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
@@ -125,7 +126,7 @@ fn increment(
 fn get_many(
     guest: Guest<'_>,
     (bucket, keys): (Resource<Bucket>, Vec<String>),
-) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+) -> Answer<Vec<Option<Entry>>> {
     let bucket = guest.data().table.get(&bucket)?;
     let mut found = Vec::new();
     let mut bytes = 0;
@@ -142,10 +143,7 @@ fn get_many(
     Ok((Ok(found),))
 }
 
-fn set_many(
-    guest: Guest<'_>,
-    (bucket, entries): (Resource<Bucket>, Vec<(String, Vec<u8>)>),
-) -> Answer<()> {
+fn set_many(guest: Guest<'_>, (bucket, entries): (Resource<Bucket>, Vec<Entry>)) -> Answer<()> {
     let bucket = guest.data().table.get(&bucket)?;
     let mut entries = entries.into_iter();
     Ok((entries.try_for_each(|(key, value)| bucket.store.set(&bucket.name, key, value)),))

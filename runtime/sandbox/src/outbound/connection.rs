@@ -61,7 +61,7 @@ impl Connection {
     pub(super) async fn send(&mut self, mut request: Request<WasiBody>) -> Sent {
         let result = match &mut self.sender {
             Sender::One(sender) => {
-                let absolute = std::mem::replace(request.uri_mut(), Uri::default());
+                let absolute = std::mem::take(request.uri_mut());
                 *request.uri_mut() = path_of(&absolute);
                 match sender.try_send_request(request).await {
                     Err(mut error) => Err(match error.take_message() {

@@ -172,10 +172,10 @@ async fn text(outbound: &Outbound, url: &str) -> Result<String, Error> {
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn options(change: impl FnOnce(&mut RequestOptions)) -> Option<RequestOptions> {
+fn options(change: impl FnOnce(&mut RequestOptions)) -> RequestOptions {
     let mut options = RequestOptions::default();
     change(&mut options);
-    Some(options)
+    options
 }
 
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -330,7 +330,7 @@ async fn a_request_over_the_bound_of_connections_waits_and_fails() {
     .await;
     let request = get(&format!("http://{address}/"));
     let hurry = options(|options| options.connect_timeout = Some(Duration::from_millis(50)));
-    let error = outbound.send(request, hurry).await.unwrap_err();
+    let error = outbound.send(request, Some(hurry)).await.unwrap_err();
     assert!(matches!(error, Error::ConnectionLimitReached), "{error:?}");
     let url = format!("http://{address}/free");
     let waits = text(&outbound, &url);
@@ -461,12 +461,12 @@ async fn each_time_out_of_a_guest_is_kept() {
     let outbound = to_host();
     let connect = options(|options| options.connect_timeout = short);
     let request = get(&format!("https://{silent}/"));
-    let error = outbound.send(request, connect).await.unwrap_err();
+    let error = outbound.send(request, Some(connect)).await.unwrap_err();
     assert!(matches!(error, Error::ConnectionTimeout), "{error:?}");
 
     let first_byte = options(|options| options.first_byte_timeout = short);
     let request = get(&format!("http://{silent}/"));
-    let error = outbound.send(request, first_byte).await.unwrap_err();
+    let error = outbound.send(request, Some(first_byte)).await.unwrap_err();
     assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
 
     let (stalls, _) = raw_server(|mut stream| async move {
@@ -479,7 +479,7 @@ async fn each_time_out_of_a_guest_is_kept() {
     .await;
     let between = options(|options| options.between_bytes_timeout = short);
     let request = get(&format!("http://{stalls}/"));
-    let answer = outbound.send(request, between).await.unwrap();
+    let answer = outbound.send(request, Some(between)).await.unwrap();
     let error = answer.into_body().collect().await.unwrap_err();
     assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
 }
@@ -487,10 +487,10 @@ async fn each_time_out_of_a_guest_is_kept() {
 #[test]
 fn a_guest_may_wait_for_less_time_than_ours_but_not_for_more() {
     let long = Some(Duration::from_secs(3600));
-    let timeouts = Timeouts::of(options(|options| {
+    let timeouts = Timeouts::of(Some(options(|options| {
         options.connect_timeout = long;
         options.first_byte_timeout = Some(Duration::from_secs(1));
-    }));
+    })));
     assert_eq!(timeouts.connect, OUTBOUND_CONNECT_TIMEOUT);
     assert_eq!(timeouts.first_byte, Duration::from_secs(1));
     assert_eq!(timeouts.between_bytes, OUTBOUND_BETWEEN_BYTES_TIMEOUT);
