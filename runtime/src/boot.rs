@@ -6,12 +6,12 @@
 use crate::error::LoadError;
 use crate::files::{self, DynoFiles};
 use crate::log::{DynoLog, LogLine, LogSource};
-use crate::process::{Process, ProcessSpec};
+use crate::process::{Process, Release};
 use crate::runtime::Runtime;
 use crate::size::DynoSize;
 use dyno_sandbox::{
-    EngineKind, FileAccount, Guest, Handler, InstanceSpec, MemoryAccount, Outbound, SnapshotError,
-    Stdio, snapshot,
+    EngineKind, FileAccount, Handler, InstanceSpec, MemoryAccount, Outbound, SnapshotError, Stdio,
+    snapshot,
 };
 use std::fs;
 use std::sync::Arc;
@@ -21,65 +21,53 @@ const BOOT: &str = "boot";
 
 /// Uses the image if there is one, else makes it in the background. Never fails: without an image, dynos
 /// initialise at their first request.
-pub(crate) async fn begin(runtime: &Runtime, process: &Process, spec: &ProcessSpec) {
-    let name = image_name(runtime, process, spec);
-    let (host, image) = (runtime.clone(), name.clone());
-    let found = runtime
-        .threads()
-        .spawn_blocking(move || find(&host, &image))
-        .await;
-    match found {
-        Ok(Ok(Some(guest))) => process.use_booted(guest),
-        Ok(Ok(None)) | Err(_) => make_in_background(runtime, process, spec, name),
-        Ok(Err(error)) => {
-            tracing::warn!("a boot image could not be read and is made again: {error}");
-            make_in_background(runtime, process, spec, name);
-        }
+pub(crate) async fn begin(runtime: &Runtime, process: &Process) {
+    let (host, booting) = (runtime.clone(), process.clone());
+    let known = runtime.threads().spawn_blocking(move || {
+        let name = image_name(&host, &booting)?;
+        let known = host
+            .cache()
+            .contains(host.engines(), EngineKind::Sequential, &name);
+        known.then_some(name)
+    });
+    match known.await {
+        Ok(Some(name)) => process.boot_ended(Some(&name)),
+        Ok(None) | Err(_) => begin_again(runtime, process),
+    }
+}
+
+/// Makes the image in the background, unless that is under way.
+pub(crate) fn begin_again(runtime: &Runtime, process: &Process) {
+    if process.claim_boot() {
+        make_in_background(runtime, process);
     }
 }
 
 /// What decides the booted heap: the slug, the component, and the environment with its secrets.
-fn image_name(runtime: &Runtime, process: &Process, spec: &ProcessSpec) -> String {
-    let digest = spec.slug.digest().to_string();
+fn image_name(runtime: &Runtime, process: &Process) -> Option<String> {
+    let digest = process.release()?.slug.to_string();
     let component = process
         .manifest_entry()
         .component
         .map(|digest| digest.hex())
         .unwrap_or_default();
     let mut parts: Vec<&[u8]> = vec![b"boot image 1", digest.as_bytes(), component.as_bytes()];
-    for (name, value) in process.environment() {
+    let environment = process.environment();
+    for (name, value) in &environment {
         parts.push(name.as_bytes());
         parts.push(value.as_bytes());
     }
-    format!("boot-{}", runtime.cache().keyed_name(&parts))
+    Some(format!("boot-{}", runtime.cache().keyed_name(&parts)))
 }
 
-fn find(runtime: &Runtime, name: &str) -> Result<Option<Arc<Guest>>, LoadError> {
-    match runtime
-        .cache()
-        .find(runtime.engines(), EngineKind::Sequential, name)?
-    {
-        Some(component) => {
-            let guest = Guest::link(
-                runtime.engines(),
-                EngineKind::Sequential,
-                component,
-                Handler::Http,
-            )?;
-            Ok(Some(Arc::new(guest)))
-        }
-        None => Ok(None),
-    }
-}
-
-fn make_in_background(runtime: &Runtime, process: &Process, spec: &ProcessSpec, name: String) {
-    let (runtime, process, spec) = (runtime.clone(), process.clone(), spec.clone());
+fn make_in_background(runtime: &Runtime, process: &Process) {
+    let (runtime, process) = (runtime.clone(), process.clone());
     let threads = runtime.threads().clone();
     threads.spawn(async move {
         let _turn = runtime.boots().clone().acquire_owned().await;
-        let text = match make(&runtime, &process, &spec, &name).await {
-            Ok(guest) => {
-                process.use_booted(guest);
+        let text = match make(&runtime, &process).await {
+            Ok(name) => {
+                process.boot_ended(Some(&name));
                 return;
             }
             Err(MakeError::Snapshot(error @ SnapshotError::Boot(_))) => {
@@ -90,9 +78,12 @@ fn make_in_background(runtime: &Runtime, process: &Process, spec: &ProcessSpec, 
                 chain(&error)
             ),
         };
-        process.boot_ended();
+        process.boot_ended(None);
+        let Some(release) = process.release() else {
+            return;
+        };
         for line in text.lines() {
-            spec.log.write(LogLine {
+            release.log.write(LogLine {
                 source: LogSource::Platform,
                 dyno: BOOT.into(),
                 text: line.to_owned(),
@@ -113,13 +104,12 @@ enum MakeError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-async fn make(
-    runtime: &Runtime,
-    process: &Process,
-    spec: &ProcessSpec,
-    name: &str,
-) -> Result<Arc<Guest>, MakeError> {
+/// Boots the process and compiles its heap; answers the image's name in the cache.
+async fn make(runtime: &Runtime, process: &Process) -> Result<String, MakeError> {
     let started = std::time::Instant::now();
+    let (Some(release), Some(name)) = (process.release(), image_name(runtime, process)) else {
+        return Err(LoadError::Damaged("a bare component is not booted".into()).into());
+    };
     let (scratch, source) = (runtime.scratch().to_owned(), process.clone());
     let files = runtime
         .threads()
@@ -127,7 +117,7 @@ async fn make(
         .await??;
     let path = process.component_path().cloned().unwrap_or_default();
     let component = fs::read(&path).map_err(|source| LoadError::Read { path, source })?;
-    let instance = Arc::new(instance_spec(process, spec, &files));
+    let instance = Arc::new(instance_spec(process, release, &files));
     let host = runtime.clone();
     let booted = runtime
         .threads()
@@ -137,48 +127,35 @@ async fn make(
         })
         .await??;
     let snapshotted = started.elapsed();
-    let (host, image) = (runtime.clone(), name.to_owned());
-    let guest = runtime
+    let (host, image) = (runtime.clone(), name.clone());
+    runtime
         .threads()
         .spawn_blocking(move || {
-            let component = host
-                .cache()
-                .compile(host.engines(), EngineKind::Sequential, &image, &booted)
-                .map_err(LoadError::from)?;
-            let guest = Guest::link(
-                host.engines(),
-                EngineKind::Sequential,
-                component,
-                Handler::Http,
-            )?;
-            Ok::<_, LoadError>(Arc::new(guest))
+            host.map(&image, EngineKind::Sequential, Handler::Http, || Ok(booted))
+                .map(drop)
         })
         .await??;
     tracing::info!(
-        app = spec.app,
-        release = spec.release,
+        app = &*release.app,
+        release = &*release.version,
         "booted ahead in {} ms, image compiled in {} ms",
         snapshotted.as_millis(),
         started.elapsed().saturating_sub(snapshotted).as_millis()
     );
-    Ok(guest)
+    Ok(name)
 }
 
 /// What `boot` sees: the release's environment and files, nothing of one dyno, no network.
-fn instance_spec(process: &Process, spec: &ProcessSpec, files: &DynoFiles) -> InstanceSpec {
+fn instance_spec(process: &Process, release: &Release, files: &DynoFiles) -> InstanceSpec {
     let size = DynoSize::default();
     let memory = MemoryAccount::strict(size.memory_bytes_max);
-    let log = DynoLog::new(spec.log.clone(), BOOT.into());
+    let log = DynoLog::new(release.log.clone(), BOOT.into());
     let (limits, bounds) = (files::limits_of(size), log.clone());
     let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
     let mut instance = InstanceSpec::new(Stdio::Lines(log), memory, Outbound::closed());
     instance.files = account;
-    instance.app.clone_from(&spec.app);
-    instance.environment = process
-        .environment()
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    instance.app = process.app().to_owned();
+    instance.environment = process.environment().into_iter().collect();
     instance.arguments = process.manifest_entry().arguments.clone();
     instance.mounts = files.mounts().to_vec();
     instance

@@ -1,14 +1,19 @@
 //! A dyno: a name, a quota and a state machine around instances of one process type.
 //!
-//! A supervisor task owns the states; a `Life` is the dyno between a start and a crash, and is what requests
-//! find. What one life leaves running (responses that still stream) keeps its own life alive, so a crash never
-//! takes another client's response with it.
+//! A supervisor task owns the states; a `Life` is the dyno between a start and a crash, or between a rest and the
+//! next, and is what requests find. What one life leaves running (responses that still stream) keeps its own life
+//! alive, so a crash never takes another client's response with it.
+//!
+//! An idle dyno has neither: no life, no task, no timer, no files, no mapped code. It is this struct, and the next
+//! request starts its supervisor.
 
+mod admission;
 mod life;
 mod port;
 mod quota;
 mod request;
 mod response;
+mod status;
 mod supervisor;
 
 use crate::body::{BoxError, RequestBody, ResponseBody};
@@ -21,17 +26,19 @@ use crate::size::DynoSize;
 use crate::state::DynoState;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use dyno_sandbox::CpuShare;
+use dyno_sandbox::{CpuShare, Handler};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use life::Life;
+use status::Status;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
+use supervisor::Supervision;
 use tokio::sync::{Notify, watch};
 
 /// How a dyno is started.
@@ -47,8 +54,34 @@ pub struct DynoOptions {
     pub command: Option<Vec<String>>,
     /// Variables of this dyno alone; they win over config vars.
     pub environment: BTreeMap<String, String>,
+    /// Whether it drops its instances when nothing is asked of it.
+    pub rest: RestPolicy,
+    /// How it begins.
+    pub beginning: Beginning,
+    /// Told of each of its states. Called from any thread; must not block.
+    pub observer: Option<Arc<dyn Fn(DynoState) + Send + Sync>>,
     /// How long a web dyno may take until it can answer; then it has crashed (R10).
     pub start_timeout: Duration,
+}
+
+/// Whether a web dyno drops its instances when nothing is asked of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestPolicy {
+    /// After the host's [`crate::RuntimeOptions::idle_after`], or sooner when memory is short.
+    #[default]
+    WhenQuiet,
+    /// Never: it keeps what it has.
+    AlwaysOn,
+}
+
+/// How a dyno begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beginning {
+    /// It starts at once.
+    #[default]
+    Started,
+    /// A web dyno that was up before the host restarted: its first request starts it. Others start at once.
+    Idle,
 }
 
 impl DynoOptions {
@@ -60,6 +93,9 @@ impl DynoOptions {
             log: Arc::new(NoLog),
             command: None,
             environment: BTreeMap::new(),
+            rest: RestPolicy::default(),
+            beginning: Beginning::default(),
+            observer: None,
             start_timeout: START_TIMEOUT,
         }
     }
@@ -119,7 +155,7 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.stopping.send_replace(Some(Duration::ZERO));
+        self.shared.ask_stop(Duration::ZERO);
     }
 }
 
@@ -128,36 +164,47 @@ struct Shared {
     process: Process,
     options: DynoOptions,
     cpu: Arc<CpuShare>,
-    state: watch::Sender<DynoState>,
-    since: Mutex<SystemTime>,
+    status: Status,
     life: ArcSwapOption<Life>,
     queued: AtomicUsize,
     in_flight: AtomicUsize,
     drained: Notify,
-    stopping: watch::Sender<Option<Duration>>,
-    exit: watch::Sender<Option<ExitStatus>>,
+    supervision: Mutex<Supervision>,
+    /// The grace, once a stop was asked for.
+    stopping: Mutex<Option<Duration>>,
+    stop_asked: Notify,
+    /// Set before the state is [`DynoState::Down`].
+    exit: Mutex<Option<ExitStatus>>,
 }
 
 impl Dyno {
     /// Starts a dyno and returns at once, in state [`DynoState::Starting`]. It restarts itself when it crashes.
     pub fn start(runtime: &Runtime, process: &Process, options: DynoOptions) -> Self {
+        let idle = options.beginning == Beginning::Idle
+            && options.command.is_none()
+            && process.handler() != Some(Handler::Command);
         let shared = Arc::new(Shared {
             runtime: runtime.clone(),
             process: process.clone(),
             cpu: runtime.threads().share(options.size.cpu_share),
             options,
-            state: watch::Sender::new(DynoState::Starting),
-            since: Mutex::new(SystemTime::now()),
+            status: Status::new(if idle {
+                DynoState::Idle
+            } else {
+                DynoState::Starting
+            }),
             life: ArcSwapOption::empty(),
             queued: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             drained: Notify::new(),
-            stopping: watch::Sender::new(None),
-            exit: watch::Sender::new(None),
+            supervision: Mutex::default(),
+            stopping: Mutex::new(None),
+            stop_asked: Notify::new(),
+            exit: Mutex::new(None),
         });
-        runtime
-            .threads()
-            .spawn(supervisor::supervise(shared.clone()));
+        if !idle {
+            shared.wake();
+        }
         Self {
             owner: Arc::new(Owner { shared }),
         }
@@ -184,21 +231,17 @@ impl Dyno {
 
     /// What it is doing.
     pub fn state(&self) -> DynoState {
-        *self.shared().state.borrow()
+        self.shared().status.now()
     }
 
     /// Tells of every change of state.
     pub fn watch(&self) -> watch::Receiver<DynoState> {
-        self.shared().state.subscribe()
+        self.shared().status.watch()
     }
 
     /// Since when it has been in its state.
     pub fn since(&self) -> SystemTime {
-        *self
-            .shared()
-            .since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared().status.since()
     }
 
     /// Requests that it is answering, and those that wait for an instance of it.
@@ -225,14 +268,7 @@ impl Dyno {
     /// Lets no more requests in, waits up to `grace` for those it has, and ends it. Dropping the future does
     /// not undo the stop.
     pub fn stop(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
-        // The first caller decides the grace.
-        self.shared().stopping.send_if_modified(|stopping| {
-            let first = stopping.is_none();
-            if first {
-                *stopping = Some(grace);
-            }
-            first
-        });
+        self.shared().ask_stop(grace);
         let (mut state, owner) = (self.watch(), self.owner.clone());
         async move {
             // The sender lives as long as `owner`, so the wait ends only at the state.
@@ -243,14 +279,11 @@ impl Dyno {
 
     /// Waits until it has ended for good: a one-off's command has run, or the dyno was stopped.
     pub fn wait_exit(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
-        let (mut exit, owner) = (self.shared().exit.subscribe(), self.owner.clone());
+        let (mut state, owner) = (self.watch(), self.owner.clone());
         async move {
-            let status = match exit.wait_for(Option::is_some).await {
-                Ok(status) => status.clone().unwrap_or(ExitStatus::Stopped),
-                Err(_) => ExitStatus::Stopped,
-            };
-            drop(owner);
-            status
+            let _ended = state.wait_for(|state| *state == DynoState::Down).await;
+            let exit = lock(&owner.shared.exit).clone();
+            exit.unwrap_or(ExitStatus::Stopped)
         }
     }
 
@@ -268,15 +301,32 @@ impl Dyno {
 
 impl Shared {
     fn enter(&self, state: DynoState) {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *self.state.borrow();
-        if before == state {
-            return;
-        }
-        *since = SystemTime::now();
         // The line comes first: who waits for a state may look at the log.
-        self.say(format!("State changed from {before} to {state}"));
-        self.state.send_replace(state);
+        let announce = |before| self.say(format!("State changed from {before} to {state}"));
+        if self.status.change(state, announce)
+            && let Some(observer) = &self.options.observer
+        {
+            observer(state);
+        }
+    }
+
+    /// The first caller decides the grace.
+    fn ask_stop(&self, grace: Duration) {
+        lock(&self.stopping).get_or_insert(grace);
+        if lock(&self.supervision).end_if_asleep() {
+            // Nothing runs that would have to be ended.
+            *lock(&self.exit) = Some(ExitStatus::Stopped);
+            self.enter(DynoState::Down);
+        }
+        self.stop_asked.notify_waiters();
+    }
+
+    /// Starts the supervisor, unless there is one.
+    fn wake(self: &Arc<Self>) {
+        if lock(&self.supervision).begin() {
+            let supervisor = supervisor::supervise(self.clone());
+            self.runtime.threads().spawn(supervisor);
+        }
     }
 
     fn say(&self, text: String) {
@@ -294,6 +344,10 @@ impl Shared {
             text,
         });
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts a request from its arrival until its guest is done and its response has gone.

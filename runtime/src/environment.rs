@@ -26,11 +26,11 @@ pub(crate) fn of_release(
 
 /// The environment of a dyno: that of its release, its own extras, `PORT` and `DYNO`.
 pub(crate) fn of_dyno(
-    release: &BTreeMap<String, String>,
+    release: BTreeMap<String, String>,
     extra: &BTreeMap<String, String>,
     dyno: &str,
 ) -> Vec<(String, String)> {
-    let mut environment = release.clone();
+    let mut environment = release;
     environment.extend(extra.clone());
     environment.insert("PORT".into(), crate::limits::GUEST_PORT.to_string());
     environment.insert("DYNO".into(), dyno.into());

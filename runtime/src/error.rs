@@ -69,6 +69,8 @@ pub enum CallError {
     NotUp(Box<http::Request<RequestBody>>),
     /// The dyno's queue is full (H11).
     QueueFull,
+    /// The dyno rests, and the host has no memory left to start it (H11).
+    HostFull,
     /// The guest ended, trapped or returned without a response (H13).
     NoResponse {
         /// What happened, for the log.
@@ -85,6 +87,7 @@ impl fmt::Display for CallError {
         match self {
             Self::NotUp(_) => formatter.write_str("the dyno is not up"),
             Self::QueueFull => formatter.write_str("the dyno's queue is full"),
+            Self::HostFull => formatter.write_str("the host has no memory left to start the dyno"),
             Self::NoResponse { reason } => write!(formatter, "the dyno gave no response: {reason}"),
             Self::Timeout => formatter.write_str("the dyno did not answer in time"),
             Self::Internal(error) => write!(formatter, "the dyno could not be run: {error}"),

@@ -70,9 +70,7 @@ pub async fn exec(runtime: &Runtime, spec: ExecSpec) -> Result<ExitStatus, LoadE
         .collect();
     let (arguments, mounts) = (spec.arguments.clone(), spec.mounts.clone());
     let process = Process::of_component(runtime, spec).await?;
-    let Some(guest) = process.guest() else {
-        return Ok(ExitStatus::NotStarted("there is no code".into()));
-    };
+    let guest = process.guest(runtime)?;
     let mut instance = InstanceSpec::new(Stdio::Inherit, memory, process.outbound().clone());
     instance.environment = environment;
     instance.arguments = arguments;

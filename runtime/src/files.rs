@@ -43,7 +43,7 @@ impl DynoFiles {
             guest: "/tmp".into(),
             writable: true,
         };
-        let Some(slug) = process.slug() else {
+        let Some(layers) = process.layers() else {
             files.mounts.extend_from_slice(process.extra_mounts());
             if files.mounts.iter().all(|mount| mount.guest != tmp.guest) {
                 files.mounts.push(tmp);
@@ -56,13 +56,12 @@ impl DynoFiles {
             writable: true,
         });
         files.mounts.push(tmp);
-        for layer in &slug.manifest().layers {
-            let tree = slug.layer_tree(layer);
+        for layer in layers {
             if layer.mount.is_app() {
-                copy_tree(&tree, &app, &mut 0)?;
+                copy_tree(&layer.tree, &app, &mut 0)?;
             } else {
                 files.mounts.push(Mount {
-                    host: tree,
+                    host: layer.tree.clone(),
                     guest: layer.mount.as_str().to_owned(),
                     writable: false,
                 });

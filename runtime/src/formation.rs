@@ -1,7 +1,7 @@
 //! A formation: a number of dynos of one process type behind one service.
 
 use crate::body::{BoxError, RequestBody, ResponseBody};
-use crate::dyno::{Dyno, DynoOptions, boxed_body};
+use crate::dyno::{Dyno, DynoOptions, RestPolicy, boxed_body};
 use crate::error::CallError;
 use crate::limits::START_TIMEOUT;
 use crate::log::{LogSink, NoLog};
@@ -33,6 +33,8 @@ pub struct FormationOptions {
     pub log: Arc<dyn LogSink>,
     /// Variables of the dynos; they win over config vars.
     pub environment: BTreeMap<String, String>,
+    /// How many of them stay warm though nothing is asked of them.
+    pub always_on: u32,
 }
 
 impl Default for FormationOptions {
@@ -42,6 +44,7 @@ impl Default for FormationOptions {
             size: DynoSize::default(),
             log: Arc::new(NoLog),
             environment: BTreeMap::new(),
+            always_on: 0,
         }
     }
 }
@@ -117,6 +120,11 @@ impl Formation {
                 size: inner.options.size,
                 log: inner.options.log.clone(),
                 environment: inner.options.environment.clone(),
+                rest: if dynos.len() < inner.options.always_on as usize {
+                    RestPolicy::AlwaysOn
+                } else {
+                    RestPolicy::WhenQuiet
+                },
                 ..DynoOptions::new(name)
             };
             dynos.push(Dyno::start(&inner.runtime, &inner.process, options));

@@ -94,6 +94,7 @@
 mod backoff;
 mod body;
 mod boot;
+mod budget;
 mod dyno;
 mod environment;
 mod error;
@@ -102,14 +103,17 @@ mod files;
 mod formation;
 pub mod limits;
 mod log;
+mod mapped;
+mod memory_budget;
 mod process;
 mod runtime;
 mod size;
 mod state;
 mod static_site;
+mod warm;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
-pub use dyno::{Dyno, DynoOptions, ExitStatus};
+pub use dyno::{Beginning, Dyno, DynoOptions, ExitStatus, RestPolicy};
 pub use dyno_sandbox::{
     Destination, DestinationError, EgressPolicy, Host, HostInterfaces, Mount, Reach, TrustedRoots,
     TrustedRootsError,
@@ -119,7 +123,7 @@ pub use exec::{ExecSpec, exec, run_command};
 pub use formation::{Formation, FormationOptions};
 pub use log::{LogLine, LogSink, LogSource, NoLog};
 pub use process::{Process, ProcessSpec};
-pub use runtime::{Runtime, RuntimeOptions};
+pub use runtime::{Runtime, RuntimeOptions, RuntimeUsage};
 pub use size::{DynoSize, DynoSizes};
 pub use state::DynoState;
 

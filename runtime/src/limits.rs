@@ -11,11 +11,29 @@ pub const REQUESTS_PER_INSTANCE_MAX: u64 = 100_000;
 /// Age at which an instance is replaced.
 pub const INSTANCE_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// After this long without a request a dyno drops its instances and is idle.
+/// After this long without a request a dyno drops its instances and is idle, unless the host is set otherwise.
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 
-/// How often a dyno looks whether it is idle.
+/// How often the host looks which dynos are quiet.
 pub const IDLE_CHECK: Duration = Duration::from_secs(5);
+
+/// Components that stay mapped after their dynos came to rest; the least recently used go first.
+pub const MAPPED_COMPONENTS_MAX: u64 = 15_000;
+
+/// Bytes of memory that mapped components may hold while nobody uses them: about 500 interpreters, or 7,500 hellos.
+pub const MAPPED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Bytes of memory that the smallest mapped component holds (measured: 39 to 76 kB).
+pub const MAPPED_BYTES_MIN: u64 = 64 * 1024;
+
+/// The kernel's memory maps that a slot of the instance pool takes, used or not.
+pub const MAPS_PER_SLOT: u64 = 2;
+/// Those of a live instance, beside its slot's.
+pub const MAPS_PER_INSTANCE: u64 = 3;
+/// Those of a mapped component.
+pub const MAPS_PER_COMPONENT: u64 = 3;
+/// Those of everything else: threads, libraries, the allocator.
+pub const MAPS_OF_THE_PROCESS: u64 = 1_000;
 
 /// Work a guest may do after its response is complete, before its instance is dropped.
 pub const AFTER_RESPONSE_MAX: Duration = Duration::from_secs(10);

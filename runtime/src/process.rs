@@ -1,4 +1,4 @@
-//! A process type of one release: code compiled and linked, environment settled.
+//! A process type of one release: which code runs, with which files and environment.
 
 use crate::boot;
 use crate::environment;
@@ -6,14 +6,18 @@ use crate::error::LoadError;
 use crate::exec::ExecSpec;
 use crate::log::{LogSink, NoLog};
 use crate::runtime::Runtime;
-use arc_swap::ArcSwap;
-use dyno_sandbox::{Destination, EngineKind, Guest, Handler, KeyValue, Mount, Outbound};
-use dyno_slug::{Boot, ProcessType, ProcessTypeName, Reuse, StoredSlug, World};
+use crate::static_site::StaticSite;
+use dyno_sandbox::{
+    CodeCacheError, Destination, EngineKind, Guest, Handler, KeyValue, Mount, Outbound,
+};
+use dyno_slug::{
+    Boot, Digest, MountPath, ProcessType, ProcessTypeName, Reuse, SlugDigest, StoredSlug, World,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// What a [`Process`] is made from.
@@ -67,47 +71,77 @@ impl fmt::Debug for ProcessSpec {
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// A process type of one release, ready to run. Clones share everything.
+///
+/// It holds names, not code: the code is mapped while a dyno runs it, and the most recently used stay mapped for a while.
 #[derive(Clone)]
 pub struct Process {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    spec: Spec,
+    origin: Origin,
     process_type: ProcessType,
-    environment: BTreeMap<String, String>,
     code: Option<Code>,
+    /// The site of files, while a dyno of it is warm.
+    site: Mutex<Weak<StaticSite>>,
     outbound: Outbound,
     key_value: Arc<KeyValue>,
-    boot: watch::Sender<BootProgress>,
 }
 
 /// Where a process comes from.
-enum Spec {
-    Slug(ProcessSpec),
+enum Origin {
+    Release(Release),
     /// A bare component, with what it sees beside a private `/tmp`.
     Component {
         name: ProcessTypeName,
+        environment: BTreeMap<String, String>,
         mounts: Vec<Mount>,
     },
 }
 
-/// The code that runs, which the boot image replaces once it is ready.
-struct Code {
-    handler: Handler,
-    current: ArcSwap<Guest>,
-    path: PathBuf,
+/// What is kept of a release: enough to run it. The slug's manifest is not: it is ten times as large.
+pub(crate) struct Release {
+    /// The app's name, for messages.
+    pub(crate) app: Box<str>,
+    /// `v3`, for messages.
+    pub(crate) version: Box<str>,
+    pub(crate) slug: SlugDigest,
+    process_type: ProcessTypeName,
+    layers: Box<[FileTree]>,
+    config_vars: BTreeMap<String, String>,
+    pub(crate) log: Arc<dyn LogSink>,
 }
 
-/// Whether a boot image is being made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BootProgress {
-    Booting,
-    Done,
+/// A layer of the slug, unpacked and read-only.
+#[derive(Debug)]
+pub(crate) struct FileTree {
+    pub(crate) tree: PathBuf,
+    pub(crate) mount: MountPath,
+}
+
+/// The code that runs: a name in the cache, of the component or, once it is there, of the booted image.
+struct Code {
+    handler: Handler,
+    kind: EngineKind,
+    component: Digest,
+    /// The portable form; none for a bare component, whose code stays mapped.
+    path: PathBuf,
+    pinned: Option<Arc<Guest>>,
+    image: Mutex<Image>,
+}
+
+/// Whether there is a boot image.
+enum Image {
+    /// There is none, or it could not be made.
+    None,
+    /// It is being made; those who wait are told by the sender's end.
+    Booting(watch::Sender<()>),
+    /// This is its name in the cache.
+    Ready(Box<str>),
 }
 
 impl Process {
-    /// Compiles (or maps) the component of a process type and links it.
+    /// Makes sure that the component of a process type is compiled and can be linked.
     ///
     /// Where the component has a `boot`, its heap snapshot is looked up, or made in the background: dynos come up once
     /// it is there. When the app cannot be booted ahead (it wants a database while it loads, say), instances
@@ -132,30 +166,23 @@ impl Process {
                     known: known.join(", "),
                 }
             })?;
-        let code = Self::code(runtime, &spec, &process_type).await?;
-        let environment = environment::of_release(&process_type.environment, &spec.config_vars);
+        let code = Code::of(&spec, &process_type)?;
         let boots = process_type.boot == Boot::Release && process_type.world == World::HttpProxy;
-        let booting = spec.clone();
-        let boot = watch::Sender::new(if boots {
-            BootProgress::Booting
-        } else {
-            BootProgress::Done
-        });
         let outbound = runtime.way_out(&spec.allowed);
         let key_value = runtime.key_value(&spec.app);
         let process = Self {
             inner: Arc::new(Inner {
-                spec: Spec::Slug(spec),
+                origin: Origin::Release(Release::of(spec)),
                 process_type,
-                environment,
                 code,
+                site: Mutex::default(),
                 outbound,
                 key_value,
-                boot,
             }),
         };
+        process.compile(runtime).await?;
         if boots {
-            boot::begin(runtime, &process, &booting).await;
+            boot::begin(runtime, &process).await;
         }
         Ok(process)
     }
@@ -167,28 +194,28 @@ impl Process {
     /// [`LoadError`] when it cannot be compiled or linked.
     pub async fn of_component(runtime: &Runtime, spec: ExecSpec) -> Result<Self, LoadError> {
         let handler = handler_of(spec.world)?;
-        let digest = dyno_slug::Digest::of(&spec.component).hex();
-        let (worker, component) = (runtime.clone(), spec.component);
+        let digest = Digest::of(&spec.component);
+        let (host, component) = (runtime.clone(), spec.component);
         let load = move || {
             if component.starts_with(CORE_MODULE) {
-                return Ok(Arc::new(Guest::of_module(worker.engines(), &component)?));
+                let guest = Guest::of_module(host.engines(), &component)?;
+                return Ok((Arc::new(guest), EngineKind::Sequential));
             }
-            match worker.guest(&digest, kind_of(handler), handler, || Ok(component.clone())) {
+            let map = |kind| host.map(&digest.hex(), kind, handler, || Ok(component.clone()));
+            match map(kind_of(handler)) {
                 // A command may be of 0.3, which only the other engine compiles and links.
                 Err(LoadError::Guest(_) | LoadError::Code(_)) if handler == Handler::Command => {
-                    worker.guest(&digest, EngineKind::Concurrent, handler, || Ok(component))
+                    let kind = EngineKind::Concurrent;
+                    map(kind).map(|guest| (guest, kind))
                 }
-                result => result,
+                result => result.map(|guest| (guest, kind_of(handler))),
             }
         };
-        let guest = runtime
+        let (guest, kind) = runtime
             .threads()
             .spawn_blocking(load)
             .await
             .map_err(|error| LoadError::Interrupted(error.to_string()))??;
-        let name = "web"
-            .parse()
-            .map_err(|error| LoadError::Damaged(format!("{error}")))?;
         let process_type = ProcessType {
             command: spec.arguments.join(" "),
             component: None,
@@ -201,93 +228,132 @@ impl Process {
         };
         let code = Code {
             handler,
-            current: ArcSwap::new(guest),
+            kind,
+            component: digest,
             path: PathBuf::new(),
+            pinned: Some(guest),
+            image: Mutex::new(Image::None),
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                spec: Spec::Component {
-                    name,
+                origin: Origin::Component {
+                    name: ProcessTypeName::web(),
+                    environment: spec.environment,
                     mounts: spec.mounts,
                 },
                 process_type,
-                environment: spec.environment,
                 code: Some(code),
+                site: Mutex::default(),
                 outbound: runtime.way_out(&[]),
                 key_value: Arc::default(),
-                boot: watch::Sender::new(BootProgress::Done),
             }),
         })
     }
 
-    /// The guest of a one-off command: this process's component, called as a command.
-    pub(crate) async fn command_guest(&self, runtime: &Runtime) -> Result<Arc<Guest>, LoadError> {
-        if let Some(guest) = self
-            .guest()
-            .filter(|_| self.handler() == Some(Handler::Command))
+    /// Compiles the component unless that was done before; what was just compiled is linked once, so that a component
+    /// that cannot be is refused here and not at its first request.
+    async fn compile(&self, runtime: &Runtime) -> Result<(), LoadError> {
+        let Some(code) = &self.inner.code else {
+            return Ok(());
+        };
+        let name = code.component.hex();
+        if runtime
+            .cache()
+            .contains(runtime.engines(), code.kind, &name)
         {
-            return Ok(guest);
+            return Ok(());
         }
-        let Spec::Slug(spec) = &self.inner.spec else {
-            return Err(LoadError::Damaged("the component is not a command".into()));
-        };
-        Self::load_guest(runtime, spec, &self.inner.process_type, Handler::Command)
-            .await
-            .map(|(guest, _)| guest)
-    }
-
-    async fn code(
-        runtime: &Runtime,
-        spec: &ProcessSpec,
-        process_type: &ProcessType,
-    ) -> Result<Option<Code>, LoadError> {
-        if process_type.world == World::Static {
-            return Ok(None);
-        }
-        let handler = handler_of(process_type.world)?;
-        let (guest, path) = Self::load_guest(runtime, spec, process_type, handler).await?;
-        Ok(Some(Code {
-            handler,
-            current: ArcSwap::new(guest),
-            path,
-        }))
-    }
-
-    async fn load_guest(
-        runtime: &Runtime,
-        spec: &ProcessSpec,
-        process_type: &ProcessType,
-        handler: Handler,
-    ) -> Result<(Arc<Guest>, PathBuf), LoadError> {
-        let digest = process_type.component.ok_or_else(|| {
-            LoadError::Damaged(format!(
-                "process type \"{}\" names no component",
-                spec.process_type
-            ))
-        })?;
-        let path = spec.slug.component_path(&digest);
-        let (worker, file) = (runtime.clone(), path.clone());
-        let load = move || {
-            worker.guest(&digest.hex(), kind_of(handler), handler, || {
-                let bytes = fs::read(&file).map_err(|source| LoadError::Read {
-                    path: file.clone(),
-                    source,
-                })?;
-                if dyno_slug::Digest::of(&bytes) != digest {
-                    return Err(LoadError::Damaged(format!(
-                        "component {} does not match its digest",
-                        file.display()
-                    )));
-                }
-                Ok(bytes)
-            })
-        };
-        let guest = runtime
+        let (host, process) = (runtime.clone(), self.clone());
+        let compiled = runtime
             .threads()
-            .spawn_blocking(load)
+            .spawn_blocking(move || process.guest(&host).map(drop))
             .await
-            .map_err(|error| LoadError::Interrupted(error.to_string()))??;
-        Ok((guest, path))
+            .map_err(|error| LoadError::Interrupted(error.to_string()))?;
+        if matches!(compiled, Err(LoadError::Guest(_))) {
+            // Or the next try would find it and think it sound.
+            runtime.cache().remove(runtime.engines(), code.kind, &name);
+        }
+        compiled
+    }
+
+    /// The code to make instances from now, mapped: the booted image if there is one. Blocks for milliseconds.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be mapped, linked or, where the cache has lost it, compiled again.
+    pub(crate) fn guest(&self, runtime: &Runtime) -> Result<Arc<Guest>, LoadError> {
+        let code = self.code()?;
+        if let Some(guest) = &code.pinned {
+            return Ok(guest.clone());
+        }
+        if let Some(image) = code.ready_image() {
+            match runtime.map_known(&image, code.kind, code.handler) {
+                Ok(Some(guest)) => return Ok(guest),
+                // The cache is bounded: an image that was not used for long may be gone.
+                Ok(None) => boot::begin_again(runtime, self),
+                Err(error @ LoadError::Code(CodeCacheError::OutOfMemory(_))) => return Err(error),
+                Err(error) => {
+                    tracing::warn!("a boot image could not be used and is made again: {error}");
+                    boot::begin_again(runtime, self);
+                }
+            }
+        }
+        code.map(runtime, code.handler)
+    }
+
+    /// The guest of a one-off command: this process's component, called as a command. Blocks for milliseconds.
+    pub(crate) fn command_guest(&self, runtime: &Runtime) -> Result<Arc<Guest>, LoadError> {
+        let code = self.code()?;
+        match (&code.pinned, code.handler) {
+            (_, Handler::Command) => self.guest(runtime),
+            (Some(_), _) => Err(LoadError::Damaged("the component is not a command".into())),
+            (None, _) => code.map(runtime, Handler::Command),
+        }
+    }
+
+    /// Notes which pages of its code a start has touched, once. Blocks for milliseconds.
+    pub(crate) fn record_pages(&self, runtime: &Runtime) {
+        if let Some(code) = self
+            .inner
+            .code
+            .as_ref()
+            .filter(|code| code.pinned.is_none())
+        {
+            let name = code
+                .ready_image()
+                .unwrap_or_else(|| code.component.hex().into());
+            runtime
+                .cache()
+                .record_pages(runtime.engines(), code.kind, &name);
+        }
+    }
+
+    /// The site of files, opened once for all dynos that are warm. Blocks.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the slug has no files or settings that mean nothing.
+    pub(crate) fn site(&self) -> Result<Arc<StaticSite>, LoadError> {
+        let mut known = self
+            .inner
+            .site
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = known.upgrade() {
+            return Ok(site);
+        }
+        let mut layers = self.layers().unwrap_or_default().iter();
+        let app = layers
+            .find(|layer| layer.mount.is_app())
+            .ok_or_else(|| LoadError::Damaged("it has no files to serve".into()))?;
+        let settings = self.manifest_entry().static_site.clone();
+        let site = StaticSite::open(app.tree.clone(), &settings.unwrap_or_default())?;
+        let site = Arc::new(site);
+        *known = Arc::downgrade(&site);
+        Ok(site)
+    }
+
+    fn code(&self) -> Result<&Code, LoadError> {
+        let code = self.inner.code.as_ref();
+        code.ok_or_else(|| LoadError::Damaged("the process has no code".into()))
     }
 
     /// The Procfile's line.
@@ -295,11 +361,16 @@ impl Process {
         &self.inner.process_type.command
     }
 
+    /// What its component is called with, `argv[0]` included; empty for handlers.
+    pub fn arguments(&self) -> &[String] {
+        &self.inner.process_type.arguments
+    }
+
     /// Its process type's name.
     pub fn process_type(&self) -> &ProcessTypeName {
-        match &self.inner.spec {
-            Spec::Slug(spec) => &spec.process_type,
-            Spec::Component { name, .. } => name,
+        match &self.inner.origin {
+            Origin::Release(release) => &release.process_type,
+            Origin::Component { name, .. } => name,
         }
     }
 
@@ -308,24 +379,24 @@ impl Process {
         self.inner.process_type.world
     }
 
-    /// Whether the release's boot image is still being made.
-    pub(crate) fn boot_progress(&self) -> watch::Receiver<BootProgress> {
-        self.inner.boot.subscribe()
+    /// The release it comes from; `None` for a bare component.
+    pub(crate) fn release(&self) -> Option<&Release> {
+        match &self.inner.origin {
+            Origin::Release(release) => Some(release),
+            Origin::Component { .. } => None,
+        }
     }
 
-    /// The slug it comes from; `None` for a bare component.
-    pub(crate) fn slug(&self) -> Option<&StoredSlug> {
-        match &self.inner.spec {
-            Spec::Slug(spec) => Some(&spec.slug),
-            Spec::Component { .. } => None,
-        }
+    /// The slug's file layers, in mount order; `None` for a bare component.
+    pub(crate) fn layers(&self) -> Option<&[FileTree]> {
+        self.release().map(|release| &*release.layers)
     }
 
     /// What a bare component sees.
     pub(crate) fn extra_mounts(&self) -> &[Mount] {
-        match &self.inner.spec {
-            Spec::Slug(_) => &[],
-            Spec::Component { mounts, .. } => mounts,
+        match &self.inner.origin {
+            Origin::Release(_) => &[],
+            Origin::Component { mounts, .. } => mounts,
         }
     }
 
@@ -333,8 +404,14 @@ impl Process {
         &self.inner.process_type
     }
 
-    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
-        &self.inner.environment
+    /// What `boot` sees of the environment, made when it is asked for.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        match &self.inner.origin {
+            Origin::Release(release) => {
+                environment::of_release(&self.inner.process_type.environment, &release.config_vars)
+            }
+            Origin::Component { environment, .. } => environment.clone(),
+        }
     }
 
     /// How its dynos reach the network: one for all of them, so that they share connections and bounds.
@@ -349,9 +426,9 @@ impl Process {
 
     /// The app's name; none for a bare component.
     pub(crate) fn app(&self) -> &str {
-        match &self.inner.spec {
-            Spec::Slug(spec) => &spec.app,
-            Spec::Component { .. } => "",
+        match &self.inner.origin {
+            Origin::Release(release) => &release.app,
+            Origin::Component { .. } => "",
         }
     }
 
@@ -363,29 +440,114 @@ impl Process {
         self.inner.code.as_ref().map(|code| &code.path)
     }
 
-    /// The guest to make instances from now; `None` for static sites.
-    pub(crate) fn guest(&self) -> Option<Arc<Guest>> {
-        self.inner
-            .code
-            .as_ref()
-            .map(|code| code.current.load_full())
-    }
-
     pub(crate) fn handler(&self) -> Option<Handler> {
         self.inner.code.as_ref().map(|code| code.handler)
     }
 
-    /// From now on instances are made from the booted image.
-    pub(crate) fn use_booted(&self, guest: Arc<Guest>) {
-        if let Some(code) = &self.inner.code {
-            code.current.store(guest);
+    /// Resolves when the release's boot image is there, or when there will be none.
+    pub(crate) async fn booted(&self) {
+        let waiting = self.inner.code.as_ref().and_then(Code::boot_end);
+        if let Some(mut end) = waiting {
+            // The sender never sends: its end is the news.
+            drop(end.changed().await);
         }
-        self.boot_ended();
     }
 
-    /// There will be no (other) image: instances start from what there is.
-    pub(crate) fn boot_ended(&self) {
-        self.inner.boot.send_replace(BootProgress::Done);
+    /// Whether the image is being made by somebody else; if not, the caller makes it.
+    pub(crate) fn claim_boot(&self) -> bool {
+        let Some(code) = &self.inner.code else {
+            return false;
+        };
+        let mut image = code.image();
+        let free = !matches!(*image, Image::Booting(_));
+        if free {
+            *image = Image::Booting(watch::Sender::new(()));
+        }
+        free
+    }
+
+    /// From now on instances are made from this image, or from the component when there is none.
+    pub(crate) fn boot_ended(&self, name: Option<&str>) {
+        if let Some(code) = &self.inner.code {
+            *code.image() = name.map_or(Image::None, |name| Image::Ready(name.into()));
+        }
+    }
+}
+
+impl Code {
+    fn of(spec: &ProcessSpec, process_type: &ProcessType) -> Result<Option<Self>, LoadError> {
+        if process_type.world == World::Static {
+            return Ok(None);
+        }
+        let handler = handler_of(process_type.world)?;
+        let component = process_type.component.ok_or_else(|| {
+            LoadError::Damaged(format!(
+                "process type \"{}\" names no component",
+                spec.process_type
+            ))
+        })?;
+        Ok(Some(Self {
+            handler,
+            kind: kind_of(handler),
+            component,
+            path: spec.slug.component_path(&component),
+            pinned: None,
+            image: Mutex::new(Image::None),
+        }))
+    }
+
+    /// The component as it is in the slug.
+    fn map(&self, runtime: &Runtime, handler: Handler) -> Result<Arc<Guest>, LoadError> {
+        runtime.map(&self.component.hex(), kind_of(handler), handler, || {
+            let bytes = fs::read(&self.path).map_err(|source| LoadError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+            if Digest::of(&bytes) != self.component {
+                return Err(LoadError::Damaged(format!(
+                    "component {} does not match its digest",
+                    self.path.display()
+                )));
+            }
+            Ok(bytes)
+        })
+    }
+
+    fn ready_image(&self) -> Option<Box<str>> {
+        match &*self.image() {
+            Image::Ready(name) => Some(name.clone()),
+            Image::None | Image::Booting(_) => None,
+        }
+    }
+
+    fn boot_end(&self) -> Option<watch::Receiver<()>> {
+        match &*self.image() {
+            Image::Booting(end) => Some(end.subscribe()),
+            Image::None | Image::Ready(_) => None,
+        }
+    }
+
+    fn image(&self) -> MutexGuard<'_, Image> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Release {
+    fn of(spec: ProcessSpec) -> Self {
+        let layers = spec.slug.manifest().layers.iter();
+        let layers = layers.map(|layer| FileTree {
+            tree: spec.slug.layer_tree(layer),
+            mount: layer.mount.clone(),
+        });
+        Self {
+            layers: layers.collect(),
+            app: spec.app.into(),
+            version: spec.release.into(),
+            slug: *spec.slug.digest(),
+            process_type: spec.process_type,
+            config_vars: spec.config_vars,
+            log: spec.log,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub enum DynoState {
     Starting,
     /// It takes requests (web) or runs (other process types).
     Up,
-    /// Up, but its instances were dropped for want of requests; the next request makes one.
+    /// At rest: all that it held was dropped for want of requests, and the next request starts it.
     Idle,
     /// Its guest ended or trapped; it waits to be restarted. No request is let in.
     Crashed,

@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tracing::warn;
 use wasmtime::CacheStore;
@@ -33,6 +34,15 @@ impl std::fmt::Debug for CompileStoreOptions {
     }
 }
 
+/// Functions since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileCounts {
+    /// Found compiled.
+    pub found: u64,
+    /// Compiled.
+    pub compiled: u64,
+}
+
 type Id = [u8; 32];
 const ENTRY_HEAD: usize = 32 + 32 + 4;
 const VALUE_BYTES_MAX: u32 = 64 << 20;
@@ -43,6 +53,8 @@ pub(crate) struct CompileStore {
     options: CompileStoreOptions,
     bytes_max: u64,
     generations: Mutex<Generations>,
+    found: AtomicU64,
+    compiled: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +85,15 @@ impl CompileStore {
             options,
             bytes_max,
             generations: Mutex::new(generations),
+            found: AtomicU64::new(0),
+            compiled: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> CompileCounts {
+        CompileCounts {
+            found: self.found.load(Ordering::Relaxed),
+            compiled: self.compiled.load(Ordering::Relaxed),
         }
     }
 
@@ -120,10 +141,15 @@ impl CacheStore for CompileStore {
                 .flatten()
                 .find_map(|generation| generation.get(&id))?
         };
-        (self.tag(&id, &value) == tag).then_some(Cow::Owned(value))
+        if self.tag(&id, &value) != tag {
+            return None;
+        }
+        self.found.fetch_add(1, Ordering::Relaxed);
+        Some(Cow::Owned(value))
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
+        self.compiled.fetch_add(1, Ordering::Relaxed);
         self.append(*blake3::hash(key).as_bytes(), &value).is_ok()
     }
 }
@@ -263,6 +289,69 @@ mod tests {
         assert_eq!(store.get(b"b"), None);
         assert!(store.insert(b"b", vec![7]));
         assert_eq!(store.get(b"b").as_deref(), Some(&[7][..]));
+    }
+
+    #[test]
+    fn two_writers_of_one_file_may_lose_entries_and_never_mix_them_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let stores = [(); 2].map(|()| CompileStore::open(options(&directory)));
+        for n in 0..100_u32 {
+            for (store, filler) in stores.iter().zip([1_u8, 2]) {
+                let value = vec![filler; 10 + n as usize % 7];
+                store.insert(&[filler, n.try_into().unwrap()], value);
+            }
+        }
+        let reopened = CompileStore::open(options(&directory));
+        for store in stores.iter().chain([&reopened]) {
+            for n in 0..100_u8 {
+                for filler in [1_u8, 2] {
+                    if let Some(found) = store.get(&[filler, n]) {
+                        assert_eq!(*found, vec![filler; 10 + n as usize % 7]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_app_of_a_language_compiles_only_what_is_its_own() {
+        use crate::engine::{EngineKind, EngineOptions, Engines};
+        // A language: twenty functions that every app has. An app: its data, and a function of its own.
+        let app = |data: &str, own: u32| {
+            let function = |n: u32| {
+                format!(
+                    "(func (export \"f{n}\") (param i32) (result i32) local.get 0 i32.const {n} i32.add)"
+                )
+            };
+            let language = (0..20).map(function).collect::<Vec<_>>().join(" ");
+            wat::parse_str(format!(
+                r#"(component (core module $m (memory 1) (data (i32.const 0) "{data}") {language}
+                    (func (export "own") (param i32) (result i32) local.get 0 i32.const {own} i32.mul))
+                  (core instance (instantiate $m)))"#
+            ))
+            .unwrap()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let engines = Engines::new(&EngineOptions {
+            instance_slots_max: 2,
+            compile_store: Some(options(&directory)),
+            ..EngineOptions::default()
+        })
+        .unwrap();
+        let engine = engines.get(EngineKind::Sequential);
+        engine.precompile_component(&app("one", 7)).unwrap();
+        let first = engines.compile_counts();
+        assert!(first.compiled >= 21, "{first:?}");
+        engine
+            .precompile_component(&app("two, longer", 11))
+            .unwrap();
+        let second = engines.compile_counts();
+        assert!(second.found - first.found >= 20, "{first:?} {second:?}");
+        assert!(
+            // Its own function and the ways into it; two threads may compile the same one at once.
+            (second.compiled - first.compiled) * 3 < first.compiled,
+            "{first:?} {second:?}"
+        );
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The two engines: one without component-model concurrency for 0.2 guests, one with it for 0.3.
 
-use crate::compile_store::{CompileStore, CompileStoreOptions};
+use crate::compile_store::{CompileCounts, CompileStore, CompileStoreOptions};
+use crate::guest;
+use crate::host::Host;
 use crate::interfaces::HostInterfaces;
 use crate::limits;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use tracing::warn;
+use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -62,11 +66,20 @@ impl Default for EngineOptions {
 }
 
 /// Both engines and the thread that advances their epochs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Engines {
     sequential: Engine,
     concurrent: Engine,
+    /// Made once: hundreds of names, and a first request pays for every one of them.
+    linkers: Arc<[OnceLock<Linker<Host>>; 2]>,
     interfaces: HostInterfaces,
+    store: Option<Arc<CompileStore>>,
+}
+
+impl fmt::Debug for Engines {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engines").finish_non_exhaustive()
+    }
 }
 
 impl Engines {
@@ -81,8 +94,10 @@ impl Engines {
             .map(|store| Arc::new(CompileStore::open(store.clone())));
         let engines = Self {
             sequential: engine(EngineKind::Sequential, options, store.clone())?,
-            concurrent: engine(EngineKind::Concurrent, options, store)?,
+            concurrent: engine(EngineKind::Concurrent, options, store.clone())?,
+            linkers: Arc::default(),
             interfaces: options.interfaces.clone(),
+            store,
         };
         engines.start_epochs()?;
         Ok(engines)
@@ -94,6 +109,26 @@ impl Engines {
             EngineKind::Sequential => &self.sequential,
             EngineKind::Concurrent => &self.concurrent,
         }
+    }
+
+    /// What guests of one kind may import.
+    pub(crate) fn linker(&self, kind: EngineKind) -> wasmtime::Result<&Linker<Host>> {
+        let place = &self.linkers[match kind {
+            EngineKind::Sequential => 0,
+            EngineKind::Concurrent => 1,
+        }];
+        if let Some(linker) = place.get() {
+            return Ok(linker);
+        }
+        let linker = guest::linker(self, kind)?;
+        Ok(place.get_or_init(|| linker))
+    }
+
+    /// How many functions were found compiled, and how many were compiled, since the start.
+    pub fn compile_counts(&self) -> CompileCounts {
+        self.store
+            .as_ref()
+            .map_or_else(CompileCounts::default, |store| store.counts())
     }
 
     pub(crate) fn interfaces(&self) -> &HostInterfaces {

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 /// What a component is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Handler {
     /// `wasi:http/incoming-handler@0.2`.
     Http,
@@ -77,9 +77,9 @@ impl Guest {
         handler: Handler,
     ) -> Result<Self, GuestError> {
         let engine = engines.get(kind).clone();
-        let linker = linker(engines, kind).map_err(GuestError::Link)?;
-        let pre = linker
-            .instantiate_pre(&component)
+        let pre = engines
+            .linker(kind)
+            .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(GuestError::Link)?;
         Ok(Self::new(engine, exports(pre, kind, handler)?))
     }

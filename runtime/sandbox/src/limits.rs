@@ -93,6 +93,13 @@ pub const COMPILE_STORE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Bytes of native code and boot images on disk; the least recently used go first.
 pub const CODE_CACHE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
+/// Longest that one file of the code cache may take to be written; a half-written one that is older was left by a
+/// process that was killed, and is removed.
+pub const CODE_CACHE_WRITE_MAX: Duration = Duration::from_secs(3600);
+
+/// Ranges kept of the pages that a start touches (an interpreter has about 50).
+pub const WORKING_SET_RANGES_MAX: usize = 4096;
+
 /// Chunks of a response body that wait between guest and client.
 pub const RESPONSE_CHUNKS_BUFFERED: usize = 4;
 

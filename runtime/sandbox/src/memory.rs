@@ -1,5 +1,6 @@
 //! The memory a dyno may hold: one account for all its instances.
 
+use crate::host_memory::HostMemory;
 use crate::limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,12 +30,19 @@ pub struct MemoryAccount {
     /// Bytes that were too many; 0 while none were.
     exceeded_at: AtomicU64,
     pressure: watch::Sender<MemoryPressure>,
+    /// What all dynos of the host share, where it has a bound.
+    host: Option<Arc<HostMemory>>,
 }
 
 impl MemoryAccount {
     /// An account with Heroku's two lines: over `quota` bytes it is under pressure, and what goes past twice the
     /// quota ends the guest.
     pub fn new(quota: u64) -> Arc<Self> {
+        Self::within(None, quota)
+    }
+
+    /// The same, within what the host has for all its dynos.
+    pub fn within(host: Option<Arc<HostMemory>>, quota: u64) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicU64::new(0),
             quota,
@@ -42,6 +50,7 @@ impl MemoryAccount {
             ends: true,
             exceeded_at: AtomicU64::new(0),
             pressure: watch::Sender::new(MemoryPressure::Within),
+            host,
         })
     }
 
@@ -54,6 +63,7 @@ impl MemoryAccount {
             ends: false,
             exceeded_at: AtomicU64::new(0),
             pressure: watch::Sender::new(MemoryPressure::Within),
+            host: None,
         })
     }
 
@@ -104,16 +114,19 @@ impl MemoryAccount {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= self.limit)
             });
-        match taken {
-            Ok(before) => {
-                self.tell(before, before + bytes);
-                true
-            }
+        let before = match taken {
+            Ok(before) => before,
             Err(before) => {
                 self.exceed(before.saturating_add(bytes));
-                false
+                return false;
             }
+        };
+        self.tell(before, before + bytes);
+        let host_has_it = self.host.as_ref().is_none_or(|host| host.take(bytes));
+        if !host_has_it {
+            self.give_back(bytes);
         }
+        host_has_it
     }
 
     /// Counts bytes that are held already.
@@ -181,7 +194,7 @@ impl MemoryShare {
             self.held += bytes;
             return Ok(true);
         }
-        if self.account.ends {
+        if self.account.is_exceeded() {
             // Not a no, which a guest could survive: its dyno is over.
             return Err(wasmtime::format_err!("memory quota vastly exceeded (R15)"));
         }

@@ -2,7 +2,6 @@
 
 use crate::code_cache::{CodeCache, CodeCacheError};
 use crate::engine::{EngineKind, Engines};
-use crate::guest::linker;
 use crate::host::Host;
 use crate::instance::InstanceSpec;
 use crate::limits;
@@ -58,7 +57,9 @@ pub fn snapshot(
     let (context, instrumented) = wizer
         .instrument_component(component)
         .map_err(SnapshotError::Failed)?;
-    let compiled = cache.load(engines, EngineKind::Sequential, &instrumented)?;
+    let compiled = cache
+        .load(engines, EngineKind::Sequential, &instrumented)?
+        .component;
     drop(instrumented);
     let engines = engines.clone();
     let runtime = tokio::runtime::Handle::current();
@@ -86,10 +87,11 @@ async fn boot(
     compiled: Component,
     spec: Arc<InstanceSpec>,
 ) -> Result<(Store<Host>, Instance), SnapshotError> {
+    let kind = EngineKind::Sequential;
     let mut store = spec
-        .store(engines.get(EngineKind::Sequential))
+        .store(engines.get(kind))
         .map_err(SnapshotError::Failed)?;
-    let linker = linker(&engines, EngineKind::Sequential).map_err(SnapshotError::Failed)?;
+    let linker = engines.linker(kind).map_err(SnapshotError::Failed)?;
     let index: ComponentExportIndex = compiled
         .get_export_index(None, "boot")
         .ok_or(SnapshotError::NoBoot)?;

@@ -1,4 +1,4 @@
-//! One life of a dyno: what it serves with between a start and a crash.
+//! One life of a dyno: what it serves with between a start and a crash or a rest.
 
 use super::port::Port;
 use super::{ExitStatus, Shared};
@@ -18,7 +18,7 @@ use dyno_sandbox::{
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 /// How a guest brought its dyno down.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ pub(super) struct Life {
     born: Instant,
     /// Milliseconds after `born` of the last request.
     last_request: AtomicU64,
-    idle: AtomicBool,
+    /// Told to end for want of requests.
+    rest: Notify,
+    rested: AtomicBool,
     _files: Option<DynoFiles>,
 }
 
@@ -62,19 +64,22 @@ pub(super) enum Serving {
     Instances {
         free: Mutex<Vec<Instance>>,
         spec: Arc<InstanceSpec>,
+        /// Keeps the code mapped for as long as the life lasts.
+        guest: Arc<Guest>,
     },
     /// A 0.3 handler, whose instances take many requests at once.
     Concurrent(ConcurrentService),
     /// A command that listens on its port.
     Port(Port),
     /// Files, served by the host.
-    Static(StaticSite),
+    Static(Arc<StaticSite>),
 }
 
 /// What an instance of a dyno sees.
 pub(super) fn instance_spec(shared: &Shared, files: &DynoFiles) -> InstanceSpec {
     let log = DynoLog::new(shared.options.log.clone(), shared.options.name.clone());
-    let memory = MemoryAccount::new(shared.options.size.memory_bytes_max);
+    let host = shared.runtime.memory().host().cloned();
+    let memory = MemoryAccount::within(host, shared.options.size.memory_bytes_max);
     let limits = files::limits_of(shared.options.size);
     let bounds = log.clone();
     let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
@@ -102,6 +107,7 @@ impl Life {
     pub(super) fn of_instances(
         shared: &Shared,
         spec: Arc<InstanceSpec>,
+        guest: Arc<Guest>,
         first: Instance,
         files: DynoFiles,
     ) -> (Self, oneshot::Receiver<Crash>) {
@@ -109,6 +115,7 @@ impl Life {
         let serving = Serving::Instances {
             free: Mutex::new(vec![first]),
             spec,
+            guest,
         };
         let concurrency = shared.options.size.concurrency as usize;
         Self::new(shared, serving, concurrency, Some(memory), Some(files))
@@ -164,7 +171,10 @@ impl Life {
     }
 
     /// A life of a site of files, which cannot crash.
-    pub(super) fn of_site(shared: &Shared, site: StaticSite) -> (Self, oneshot::Receiver<Crash>) {
+    pub(super) fn of_site(
+        shared: &Shared,
+        site: Arc<StaticSite>,
+    ) -> (Self, oneshot::Receiver<Crash>) {
         let serving = Serving::Static(site);
         Self::new(shared, serving, Semaphore::MAX_PERMITS, None, None)
     }
@@ -186,7 +196,8 @@ impl Life {
             memory,
             born: Instant::now(),
             last_request: AtomicU64::new(0),
-            idle: AtomicBool::new(false),
+            rest: Notify::new(),
+            rested: AtomicBool::new(false),
             _files: files,
         };
         (life, crashed)
@@ -211,10 +222,7 @@ impl Life {
         let Serving::Instances { free, .. } = &self.serving else {
             return;
         };
-        if serves_on(&instance, guest)
-            && !self.admission.is_closed()
-            && !self.idle.load(Ordering::Relaxed)
-        {
+        if serves_on(&instance, guest) && !self.admission.is_closed() {
             lock(free).push(instance);
         }
     }
@@ -259,26 +267,37 @@ impl Life {
         }
     }
 
-    /// Notes a request; true when it ends an idle time.
-    pub(super) fn touch(&self) -> bool {
+    /// Notes a request.
+    pub(super) fn touch(&self) {
         self.last_request
             .store(millis(self.born.elapsed()), Ordering::Relaxed);
-        self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed)
     }
 
-    /// Drops the free instances after a time without requests; true when that begins an idle time.
-    pub(super) fn rest(&self) -> bool {
-        let Serving::Instances { free, .. } = &self.serving else {
-            return false;
-        };
-        let quiet =
-            millis(self.born.elapsed()).saturating_sub(self.last_request.load(Ordering::Relaxed));
-        if quiet < millis(IDLE_AFTER) || self.idle.swap(true, Ordering::Relaxed) {
-            return false;
-        }
-        let instances = std::mem::take(&mut *lock(free));
-        drop(instances);
-        true
+    /// How long ago the last request came.
+    pub(super) fn quiet_for(&self) -> Duration {
+        let last = Duration::from_millis(self.last_request.load(Ordering::Relaxed));
+        self.born.elapsed().saturating_sub(last)
+    }
+
+    /// Asks the supervisor to end this life.
+    pub(super) fn ask_rest(&self) {
+        self.rest.notify_one();
+    }
+
+    /// Lets nobody in any more, because the dyno rests.
+    pub(super) fn end_at_rest(&self) {
+        self.rested.store(true, Ordering::Release);
+        self.admission.close();
+    }
+
+    /// Whether it ended for want of requests, and not by a crash or a stop.
+    pub(super) fn has_rested(&self) -> bool {
+        self.rested.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the life is to end for want of requests.
+    pub(super) async fn rest_asked(&self) {
+        self.rest.notified().await;
     }
 
     pub(super) fn memory_used(&self) -> u64 {

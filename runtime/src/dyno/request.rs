@@ -1,8 +1,9 @@
 //! One request on one dyno: admission, the guest's call on this thread or another, the answer.
 
+use super::admission::{Refused, admit};
 use super::life::{Crash, Life, Serving};
 use super::response::{StreamGuard, complete, streamed};
-use super::{InFlight, Queued, Shared};
+use super::{InFlight, Shared};
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::CallError;
 use crate::limits::REQUEST_TIMEOUT;
@@ -14,7 +15,7 @@ use http::header::{HOST, HeaderValue};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 type Response = http::Response<ResponseBody>;
 
@@ -23,28 +24,13 @@ pub(super) async fn answer(
     shared: Arc<Shared>,
     mut request: http::Request<RequestBody>,
 ) -> Result<Response, CallError> {
-    let Some(life) = shared.life.load_full() else {
-        return Err(CallError::NotUp(Box::new(request)));
-    };
     let in_flight = InFlight::begin(&shared);
-    let permit = match life.admission.clone().try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(TryAcquireError::Closed) => return Err(CallError::NotUp(Box::new(request))),
-        Err(TryAcquireError::NoPermits) => {
-            let Some(queued) = Queued::join(&shared) else {
-                return Err(CallError::QueueFull);
-            };
-            let permit = life.admission.clone().acquire_owned().await;
-            drop(queued);
-            match permit {
-                Ok(permit) => permit,
-                Err(_) => return Err(CallError::NotUp(Box::new(request))),
-            }
-        }
+    let (life, permit) = match admit(&shared).await {
+        Ok(place) => place,
+        Err(Refused::NotUp) => return Err(CallError::NotUp(Box::new(request))),
+        Err(Refused::QueueFull) => return Err(CallError::QueueFull),
+        Err(Refused::HostFull) => return Err(CallError::HostFull),
     };
-    if life.touch() {
-        shared.enter(crate::state::DynoState::Up);
-    }
     name_host(&mut request);
     match &life.serving {
         Serving::Static(site) => {
@@ -56,10 +42,8 @@ pub(super) async fn answer(
             concurrent_answer(answer, (permit, in_flight))
         }
         Serving::Port(port) => port.answer(request, (permit, in_flight)).await,
-        Serving::Instances { spec, .. } => {
-            let Some(guest) = shared.process.guest() else {
-                return Err(CallError::Internal("the process has no code".into()));
-            };
+        Serving::Instances { spec, guest, .. } => {
+            let guest = guest.clone();
             let instance = if shared.process.reuses_instances() {
                 life.take_free(&guest)
             } else {

@@ -1,21 +1,64 @@
-//! The task that owns a dyno's states: start, watch, restart with back-off, stop.
+//! The task that owns a dyno's states: start, watch, restart with back-off, rest, stop.
 
 use super::life::{Crash, Life, instance_spec};
 use super::port::{self, Port};
-use super::{ExitStatus, Shared, quota};
+use super::{ExitStatus, RestPolicy, Shared, lock, quota};
 use crate::backoff::Backoff;
+use crate::error::LoadError;
 use crate::files::DynoFiles;
-use crate::limits::{GUEST_PORT, IDLE_CHECK, TRAP_LINES_MAX};
-use crate::process::BootProgress;
+use crate::limits::{GUEST_PORT, TRAP_LINES_MAX};
+use crate::process::Process;
+use crate::runtime::Runtime;
 use crate::state::DynoState;
-use crate::static_site::StaticSite;
-use dyno_sandbox::{Finished, Guest, Handler, Loopback};
+use crate::warm::Rest;
+use dyno_sandbox::{Finished, Guest, Handler, Instance, InstanceSpec, Loopback};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Runs a dyno until it is stopped or, for a one-off, until its command has ended.
+/// Whether a supervisor runs.
+#[derive(Debug, Default)]
+pub(super) enum Supervision {
+    /// None does: the dyno has just been made, or it rests.
+    #[default]
+    Asleep,
+    /// One does.
+    Awake,
+    /// One does, and must not fall asleep: a request came.
+    Woken,
+    /// None does, and none will: the dyno is down.
+    Over,
+}
+
+impl Supervision {
+    /// True when the caller has to start the supervisor.
+    pub(super) fn begin(&mut self) -> bool {
+        let asleep = matches!(self, Self::Asleep);
+        if !matches!(self, Self::Over) {
+            *self = if asleep { Self::Awake } else { Self::Woken };
+        }
+        asleep
+    }
+
+    /// True when the supervisor may end.
+    fn fall_asleep(&mut self) -> bool {
+        let quiet = matches!(self, Self::Awake);
+        *self = if quiet { Self::Asleep } else { Self::Awake };
+        quiet
+    }
+
+    /// True when nothing runs, and from now on nothing will.
+    pub(super) fn end_if_asleep(&mut self) -> bool {
+        let asleep = matches!(self, Self::Asleep);
+        if asleep {
+            *self = Self::Over;
+        }
+        asleep
+    }
+}
+
+/// Runs a dyno until it rests, is stopped or, for a one-off, until its command has ended.
 pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut backoff = Backoff::default();
     let end = loop {
@@ -26,6 +69,11 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         };
         match end {
             End::Stopped => break ExitStatus::Stopped,
+            End::Rested => {
+                if lock(&shared.supervision).fall_asleep() {
+                    return;
+                }
+            }
             End::Over(status) if shared.options.command.is_some() => {
                 tell_end(&shared, &status);
                 break status;
@@ -42,20 +90,28 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         }
     };
     wind_down(&shared).await;
+    *lock(&shared.supervision) = Supervision::Over;
+    *lock(&shared.exit) = Some(end);
     shared.enter(DynoState::Down);
-    shared.exit.send_replace(Some(end));
 }
 
 /// Why a life is over.
 enum End {
     Stopped,
+    /// Nothing was asked of it: it drops everything until the next request.
+    Rested,
     Over(ExitStatus),
 }
 
 async fn stop_asked(shared: &Shared) {
-    let mut stopping = shared.stopping.subscribe();
-    if stopping.wait_for(Option::is_some).await.is_err() {
-        std::future::pending::<()>().await;
+    loop {
+        let mut notified = std::pin::pin!(shared.stop_asked.notified());
+        // Before the look, or a stop between the two would be missed.
+        notified.as_mut().enable();
+        if lock(&shared.stopping).is_some() {
+            return;
+        }
+        notified.await;
     }
 }
 
@@ -65,7 +121,7 @@ async fn wind_down(shared: &Shared) {
         return;
     };
     life.close();
-    let grace = shared.stopping.borrow().unwrap_or(Duration::ZERO);
+    let grace = lock(&shared.stopping).unwrap_or(Duration::ZERO);
     if !grace.is_zero() {
         shared.say("Stopping all processes with SIGTERM".into());
         let drained = async {
@@ -94,52 +150,45 @@ async fn live(shared: &Arc<Shared>) -> End {
         None => shared.process.command().to_owned(),
     };
     shared.say(format!("Starting process with command `{command}`"));
-    let status = if shared.options.command.is_some() {
-        run_one_off(shared).await
-    } else {
-        match shared.process.handler() {
-            Some(Handler::Command) if !Port::serves(&shared.process) => run_worker(shared).await,
-            handler => serve(shared, handler).await,
+    if shared.options.command.is_some() {
+        return End::Over(run_command_of(shared, Process::command_guest).await);
+    }
+    match shared.process.handler() {
+        Some(Handler::Command) if !Port::serves(&shared.process) => {
+            End::Over(run_command_of(shared, Process::guest).await)
         }
+        handler => serve(shared, handler).await,
+    }
+}
+
+/// Which of a process's guests is wanted.
+type GuestOf = fn(&Process, &Runtime) -> Result<Arc<Guest>, LoadError>;
+
+/// Copies the files and maps the code, off the async threads: each takes from microseconds to a few milliseconds.
+async fn prepare(
+    shared: &Shared,
+    guest_of: GuestOf,
+) -> Result<(DynoFiles, Arc<Guest>), ExitStatus> {
+    if !shared.runtime.has_room().await {
+        let reason = "the host has no memory left".to_owned();
+        return Err(ExitStatus::NotStarted(reason));
+    }
+    let (runtime, process) = (shared.runtime.clone(), shared.process.clone());
+    let prepare = move || {
+        let guest = guest_of(&process, &runtime).map_err(|error| error.to_string())?;
+        let files = DynoFiles::prepare(runtime.scratch(), &process)
+            .map_err(|error| format!("its files could not be prepared: {error}"))?;
+        Ok((files, guest))
     };
-    End::Over(status)
+    let prepared = shared.runtime.threads().spawn_blocking(prepare).await;
+    prepared
+        .unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(ExitStatus::NotStarted)
 }
 
-async fn prepare_files(shared: &Shared) -> Result<DynoFiles, ExitStatus> {
-    let (scratch, process) = (shared.runtime.scratch().to_owned(), shared.process.clone());
-    let prepared = shared
-        .runtime
-        .threads()
-        .spawn_blocking(move || DynoFiles::prepare(&scratch, &process))
-        .await;
-    match prepared {
-        Ok(Ok(files)) => Ok(files),
-        Ok(Err(error)) => Err(ExitStatus::NotStarted(format!(
-            "its files could not be prepared: {error}"
-        ))),
-        Err(error) => Err(ExitStatus::NotStarted(format!(
-            "its files could not be prepared: {error}"
-        ))),
-    }
-}
-
-async fn run_one_off(shared: &Arc<Shared>) -> ExitStatus {
-    match shared.process.command_guest(&shared.runtime).await {
-        Ok(guest) => run_to_end(shared, guest).await,
-        Err(error) => ExitStatus::NotStarted(error.to_string()),
-    }
-}
-
-async fn run_worker(shared: &Arc<Shared>) -> ExitStatus {
-    match shared.process.guest() {
-        Some(guest) => run_to_end(shared, guest).await,
-        None => ExitStatus::NotStarted("the process has no code".into()),
-    }
-}
-
-async fn run_to_end(shared: &Arc<Shared>, guest: Arc<Guest>) -> ExitStatus {
-    let files = match prepare_files(shared).await {
-        Ok(files) => files,
+async fn run_command_of(shared: &Arc<Shared>, guest_of: GuestOf) -> ExitStatus {
+    let (files, guest) = match prepare(shared, guest_of).await {
+        Ok(prepared) => prepared,
         Err(status) => return status,
     };
     let spec = instance_spec(shared, &files);
@@ -159,8 +208,8 @@ async fn run_to_end(shared: &Arc<Shared>, guest: Arc<Guest>) -> ExitStatus {
     end.into()
 }
 
-/// Serves requests until the guest brings the dyno down.
-async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
+/// Serves requests until the guest brings the dyno down, or until none came for long.
+async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> End {
     let timeout = shared.options.start_timeout;
     let Ok(made) = tokio::time::timeout(timeout, begin_life(shared, handler)).await else {
         let missed = match handler {
@@ -172,16 +221,20 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
             seconds(timeout)
         ));
         shared.say("Stopping process with SIGKILL".into());
-        return ExitStatus::Killed;
+        return End::Over(ExitStatus::Killed);
     };
     let (life, mut crashed) = match made {
         Ok(made) => made,
-        Err(status) => return status,
+        Err(status) => return End::Over(status),
     };
     let life = Arc::new(life);
+    let rest: Arc<dyn Rest> = shared.clone();
+    let _warm = shared.runtime.warm().enter(Arc::downgrade(&rest));
+    drop(rest);
     shared.life.store(Some(life.clone()));
     shared.enter(DynoState::Up);
-    let mut check = tokio::time::interval(IDLE_CHECK);
+    // Whoever asked it to wake finds the life.
+    *lock(&shared.supervision) = Supervision::Awake;
     let memory = life.memory();
     let exceeded = async {
         match &memory {
@@ -190,18 +243,26 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
         }
     };
     let mut exceeded = std::pin::pin!(exceeded);
-    let crash = loop {
-        tokio::select! {
-            biased;
-            () = &mut exceeded => break None,
-            crash = &mut crashed => match crash {
-                Ok(crash) => break Some(crash),
-                // No part of this life can crash: wait for the stop.
-                Err(_) => std::future::pending().await,
-            },
-            _ = check.tick() => if shared.in_flight.load(Ordering::Relaxed) == 0 && life.rest() {
-                shared.enter(DynoState::Idle);
-            },
+    let crash = tokio::select! {
+        biased;
+        () = &mut exceeded => None,
+        crash = &mut crashed => match crash {
+            Ok(crash) => Some(crash),
+            // No part of this life can crash: wait for the stop.
+            Err(_) => std::future::pending().await,
+        },
+        () = rest_asked(shared, &life) => {
+            // In this order a request that is turned away finds the dyno idle, and wakes it.
+            shared.enter(DynoState::Idle);
+            shared.life.store(None);
+            life.end_at_rest();
+            let (runtime, process) = (shared.runtime.clone(), shared.process.clone());
+            shared.runtime.threads().spawn_blocking(move || {
+                // While its instances are still there.
+                process.record_pages(&runtime);
+                drop(life);
+            });
+            return End::Rested;
         }
     };
     shared.life.store(None);
@@ -210,13 +271,46 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> ExitStatus {
     if crash.is_some() && memory.as_ref().is_some_and(|memory| memory.is_exceeded()) {
         exceeded.await;
         life.kill();
-        return ExitStatus::Killed;
+        return End::Over(ExitStatus::Killed);
     }
-    match crash {
+    End::Over(match crash {
         Some(crash) => crash.into(),
         None => {
             life.kill();
             ExitStatus::Killed
+        }
+    })
+}
+
+/// Resolves when the life is to end and nobody is inside.
+async fn rest_asked(shared: &Shared, life: &Life) {
+    loop {
+        life.rest_asked().await;
+        if shared.in_flight.load(Ordering::Acquire) == 0 {
+            return;
+        }
+    }
+}
+
+impl Rest for Shared {
+    fn quiet_for(&self) -> Option<Duration> {
+        let life = self.life.load_full()?;
+        if self.in_flight.load(Ordering::Acquire) > 0 {
+            // A long answer counts until its end.
+            life.touch();
+            return None;
+        }
+        Some(life.quiet_for())
+    }
+
+    fn may_rest(&self) -> bool {
+        // A process of its own may be at work while nobody asks.
+        self.options.rest == RestPolicy::WhenQuiet && !Port::serves(&self.process)
+    }
+
+    fn rest(&self) {
+        if let Some(life) = self.life.load_full() {
+            life.ask_rest();
         }
     }
 }
@@ -227,17 +321,12 @@ async fn begin_life(shared: &Arc<Shared>, handler: Option<Handler>) -> Result<Ma
     let Some(handler) = handler else {
         return begin_site(shared).await;
     };
-    let mut boot = shared.process.boot_progress();
-    drop(
-        boot.wait_for(|progress| *progress == BootProgress::Done)
-            .await,
-    );
-    let files = prepare_files(shared).await?;
+    // Who wakes a dyno has waited long enough: without the image it loads at this request.
+    if shared.status.now() == DynoState::Starting {
+        shared.process.booted().await;
+    }
+    let (files, guest) = prepare(shared, Process::guest).await?;
     let spec = instance_spec(shared, &files);
-    let guest = shared
-        .process
-        .guest()
-        .ok_or_else(|| ExitStatus::NotStarted("the process has no code".into()))?;
     if handler == Handler::Command {
         let memory = spec.memory.clone();
         let (port, ended) = Port::start(shared, guest, spec).await?;
@@ -252,45 +341,38 @@ async fn begin_life(shared: &Arc<Shared>, handler: Option<Handler>) -> Result<Ma
             files,
         ));
     }
+    let first = match instantiate(shared, &guest, &spec).await {
+        // Perhaps for want of room: what nobody uses makes some.
+        Err(Finished::NotStarted(_)) if shared.runtime.mapped().evict_unused() > 0 => {
+            instantiate(shared, &guest, &spec).await
+        }
+        result => result,
+    };
+    let first = first.map_err(|end| match end {
+        Finished::Exited(status) => ExitStatus::Exited(status),
+        Finished::NotStarted(reason) | Finished::Trapped(reason) => ExitStatus::NotStarted(reason),
+        Finished::Returned | Finished::CutOff => ExitStatus::Stopped,
+    })?;
+    Ok(Life::of_instances(shared, spec, guest, first, files))
+}
+
+/// Makes an instance under the dyno's share: its start may compute for ever.
+async fn instantiate(
+    shared: &Shared,
+    guest: &Guest,
+    spec: &Arc<InstanceSpec>,
+) -> Result<Instance, Finished> {
     let threads = shared.runtime.threads();
-    let first = threads
-        .run(&shared.cpu, guest.instantiate(spec.clone()))
-        .await
-        .unwrap_or(Err(Finished::CutOff))
-        .map_err(|end| match end {
-            Finished::Exited(status) => ExitStatus::Exited(status),
-            Finished::NotStarted(reason) | Finished::Trapped(reason) => {
-                ExitStatus::NotStarted(reason)
-            }
-            Finished::Returned | Finished::CutOff => ExitStatus::Stopped,
-        })?;
-    Ok(Life::of_instances(shared, spec, first, files))
+    let instance = threads.run(&shared.cpu, guest.instantiate(spec.clone()));
+    instance.await.unwrap_or(Err(Finished::CutOff))
 }
 
 async fn begin_site(shared: &Arc<Shared>) -> Result<Made, ExitStatus> {
-    let tree = shared.process.slug().and_then(|slug| {
-        let layer = slug
-            .manifest()
-            .layers
-            .iter()
-            .find(|layer| layer.mount.is_app())?;
-        Some(slug.layer_tree(layer))
-    });
-    let Some(tree) = tree else {
-        return Err(ExitStatus::NotStarted(
-            "the slug has no files to serve".into(),
-        ));
-    };
-    let settings = shared
-        .process
-        .manifest_entry()
-        .static_site
-        .clone()
-        .unwrap_or_default();
+    let process = shared.process.clone();
     let opened = shared
         .runtime
         .threads()
-        .spawn_blocking(move || StaticSite::open(tree, &settings))
+        .spawn_blocking(move || process.site())
         .await;
     match opened {
         Ok(Ok(site)) => Ok(Life::of_site(shared, site)),

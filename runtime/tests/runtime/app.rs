@@ -85,7 +85,11 @@ impl Host {
             ..DynoOptions::new("web.1")
         };
         let dyno = Dyno::start(&self.runtime, &process, options);
-        wait_for(&dyno, dyno_runtime::DynoState::Up).await;
+        // It may be at rest again already.
+        let mut state = dyno.watch();
+        let up = state.wait_for(|state| state.takes_requests());
+        let up = tokio::time::timeout(PATIENCE, up).await.is_ok();
+        assert!(up, "{} is {}", dyno.name(), dyno.state());
         (dyno, lines)
     }
 }

@@ -5,5 +5,6 @@ mod app;
 mod dynos;
 mod examples;
 mod formations;
+mod idle;
 mod outbound;
 mod ports;
