@@ -395,6 +395,13 @@ fn runtime_options(
         .instance_slots_max
         .unwrap_or(options.instance_slots_max);
     options.guest_threads = wanted.guest_threads.unwrap_or(options.guest_threads);
+    options.idle_after = wanted
+        .idle_after_seconds
+        .map_or(options.idle_after, Duration::from_secs);
+    options.memory_bytes_max = wanted.memory_bytes_max;
+    options.code_cache_bytes_max = wanted
+        .code_cache_bytes_max
+        .unwrap_or(options.code_cache_bytes_max);
     options.egress = EgressPolicy::default().with(&settings.egress.allow);
     options.trusted_roots = TrustedRoots::from_environment()?;
     Ok(options)

@@ -70,6 +70,13 @@ pub struct RuntimeSettings {
     pub instance_slots_max: Option<u32>,
     /// Threads for guest code that runs long. Default: the runtime's.
     pub guest_threads: Option<usize>,
+    /// Seconds without a request after which a web dyno drops its instances. Default: the runtime's, a minute.
+    pub idle_after_seconds: Option<u64>,
+    /// Bytes of memory that the whole process may use for itself; at it dynos at rest are not woken (H11). Default: no
+    /// bound.
+    pub memory_bytes_max: Option<u64>,
+    /// Bytes of compiled code and boot images on disk. Default: the runtime's, 4 GiB.
+    pub code_cache_bytes_max: Option<u64>,
 }
 
 impl Default for AccountSettings {

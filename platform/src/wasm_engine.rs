@@ -7,18 +7,16 @@ use std::time::{Duration, SystemTime};
 use dyno_router::{Backend, BackendError, BackendErrorKind};
 use dyno_runtime::{
     CallError, Destination, Dyno, DynoOptions, DynoSizes, LogLine, LogSink, Process, ProcessSpec,
-    Runtime,
+    RestPolicy, Runtime,
 };
 use dyno_slug::SlugStore;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
-use tokio_stream::wrappers::WatchStream;
 
 use crate::log::LogSource;
 use crate::reconcile::{
-    DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run,
-    RunningDyno,
+    Beginning, DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, Observer,
+    ProcessRequest, Run, RunningDyno,
 };
 use crate::settings::EgressSettings;
 
@@ -34,8 +32,6 @@ struct WasmProcess {
     runtime: Runtime,
     process: Process,
     sizes: Arc<DynoSizes>,
-    /// What the slug says that the process type is called with.
-    arguments: Vec<String>,
 }
 
 struct WasmDyno(Dyno);
@@ -95,10 +91,6 @@ async fn load(
         .process_type
         .parse()
         .map_err(|error| LoadFailure(format!("the process type's name is damaged: {error}")))?;
-    let entry = slug.manifest().process_types.get(&process_type);
-    let arguments = entry
-        .map(|entry| entry.arguments.clone())
-        .unwrap_or_default();
     let spec = ProcessSpec {
         release: request.release,
         config_vars: request.config_vars.into_map(),
@@ -113,7 +105,6 @@ async fn load(
         runtime,
         process,
         sizes,
-        arguments,
     })
 }
 
@@ -136,7 +127,10 @@ impl WasmProcess {
     fn command(&self, run: Run) -> Option<Vec<String>> {
         match run {
             Run::Always => None,
-            Run::OnceWith(more) => Some(self.arguments.iter().cloned().chain(more).collect()),
+            Run::OnceWith(more) => {
+                let own = self.process.arguments().iter().cloned();
+                Some(own.chain(more).collect())
+            }
             Run::OnceInstead(arguments) => Some(arguments),
         }
     }
@@ -144,16 +138,36 @@ impl WasmProcess {
 
 impl LoadedProcess for WasmProcess {
     fn start(&self, start: DynoStart) -> Arc<dyn RunningDyno> {
+        let place = start.place;
+        let always_on = place.as_ref().is_some_and(|place| place.always_on);
+        let idle = place
+            .as_ref()
+            .is_some_and(|place| place.beginning == Beginning::Idle);
         let options = DynoOptions {
             // Every name of the API's sizes is one of the runtime's; a test says so.
             size: self.sizes.get(start.size.as_str()).unwrap_or_default(),
             log: Arc::new(Lines(start.log)),
             command: self.command(start.run),
             environment: start.environment,
+            rest: if always_on {
+                RestPolicy::AlwaysOn
+            } else {
+                RestPolicy::WhenQuiet
+            },
+            beginning: if idle {
+                dyno_runtime::Beginning::Idle
+            } else {
+                dyno_runtime::Beginning::Started
+            },
+            observer: place.map(|place| observer(place.observer)),
             ..DynoOptions::new(start.name)
         };
         Arc::new(WasmDyno(Dyno::start(&self.runtime, &self.process, options)))
     }
+}
+
+fn observer(observer: Observer) -> Arc<dyn Fn(dyno_runtime::DynoState) + Send + Sync> {
+    Arc::new(move |now| observer(state(now)))
 }
 
 impl LogSink for Lines {
@@ -169,10 +183,6 @@ impl LogSink for Lines {
 impl RunningDyno for WasmDyno {
     fn state(&self) -> DynoState {
         state(self.0.state())
-    }
-
-    fn states(&self) -> BoxStream<'static, DynoState> {
-        WatchStream::new(self.0.watch()).map(state).boxed()
     }
 
     fn since(&self) -> SystemTime {
@@ -211,7 +221,7 @@ fn state(state: dyno_runtime::DynoState) -> DynoState {
 fn backend_error(error: CallError) -> BackendError {
     let kind = match error {
         CallError::NotUp(request) => return BackendError::unavailable(*request),
-        CallError::QueueFull => BackendErrorKind::QueueFull,
+        CallError::QueueFull | CallError::HostFull => BackendErrorKind::QueueFull,
         CallError::NoResponse { .. } => BackendErrorKind::NoResponse,
         CallError::Timeout => BackendErrorKind::Timeout,
         _ => BackendErrorKind::Platform,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
@@ -23,7 +23,8 @@ pub(crate) struct LogHub {
 pub(crate) struct AppLog {
     app_name: RwLock<Arc<str>>,
     ring: Mutex<Ring>,
-    newest: watch::Sender<u64>,
+    /// The id of the newest line, made for the first follower: most apps never have one.
+    newest: OnceLock<watch::Sender<u64>>,
     console: Arc<Console>,
 }
 
@@ -92,7 +93,7 @@ impl AppLog {
         Self {
             app_name: RwLock::new(name.into()),
             ring: Mutex::new(ring),
-            newest: watch::Sender::new(next_id.saturating_sub(1)),
+            newest: OnceLock::new(),
             console,
         }
     }
@@ -152,11 +153,13 @@ impl AppLog {
             }
             (line, id)
         };
-        self.newest.send_if_modified(|newest| {
-            let grown = id > *newest;
-            *newest = id.max(*newest);
-            grown
-        });
+        if let Some(newest) = self.newest.get() {
+            newest.send_if_modified(|newest| {
+                let grown = id > *newest;
+                *newest = id.max(*newest);
+                grown
+            });
+        }
         self.console.write(|| ConsoleLine {
             app: Arc::clone(&self.app_name.read().unwrap_or_else(PoisonError::into_inner)),
             line: Arc::clone(&line),
@@ -197,7 +200,10 @@ impl AppLog {
 
     /// The id of the newest line.
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+        // Under the ring's lock, so that no line falls between the look and the first notice.
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = || watch::Sender::new(ring.newest_id());
+        self.newest.get_or_init(newest).subscribe()
     }
 
     /// Follows the log after the line `id`.
@@ -207,12 +213,19 @@ impl AppLog {
 
     /// The id of the newest line now.
     pub fn newest_id(&self) -> u64 {
-        *self.newest.borrow()
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.newest_id()
     }
 
     /// Readers that follow this log.
     pub fn tails(&self) -> usize {
-        self.newest.receiver_count()
+        self.newest.get().map_or(0, watch::Sender::receiver_count)
+    }
+}
+
+impl Ring {
+    fn newest_id(&self) -> u64 {
+        self.next_id.saturating_sub(1)
     }
 }
 

@@ -1,146 +1,197 @@
-//! One app's reconciler: owns its dynos and its route, and converges them on what is wanted.
+//! One app's reconciler: owns its dynos and its route, converges them on what is wanted, and rests when they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dyno_router::Backend;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::desired::{Desired, DesiredRelease};
+use super::desired::{self, Desired, DesiredRelease};
 use super::engine::{
-    BOOT, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, ProcessRequest, Run, log_as,
+    BOOT, Beginning, DynoStart, DynoState, FormationPlace, LoadFailure, LoadedProcess, Observer,
+    ProcessRequest, Run, log_as,
 };
-use super::fleet::Selection;
+use super::fleet::{FleetParts, Inner, Nudge, Selection};
 use super::members::{Member, NewMember, Role, WEB};
 use super::route::{Route, Wanted};
 use super::status::{BoardEntry, DynoStatus};
-use crate::limits::{RECONCILE_RETRY_MAX, RECONCILE_RETRY_MIN, STOP_GRACE};
+use crate::limits::{RECONCILE_PERIOD, RECONCILE_RETRY_MAX, RECONCILE_RETRY_MIN, STOP_GRACE};
 use crate::log::{AppLog, LogSource};
 use crate::model::{AppId, DynoSizeName, FormationEntry, ReleaseVersion, Timestamp};
 
-/// What an app's task shares with the API.
+/// What an app's reconciler shares with the API and with what it started.
 #[derive(Default)]
 pub(super) struct AppShared {
-    /// Wakes the task: a dyno changed state, a load or a stop ended, a restart was asked for.
-    pub changed: Arc<Notify>,
     /// Restarts that were asked for and not yet seen. A crash forgets them, and restarts everything.
     pub restarts: Mutex<Vec<Selection>>,
     /// What the API shows.
     pub board: Mutex<Vec<BoardEntry>>,
+    /// Wakes a running reconciler.
+    pub changed: Notify,
+    /// The store has changed: what is wanted must be read again.
+    pub outdated: AtomicBool,
+    /// What has ended and was not yet seen. Bounded by what was begun: each load and each stop ends once.
+    ended: Mutex<Vec<Ended>>,
 }
 
-/// Everything an app's task works with.
+/// One app's reconciler.
 pub(super) struct AppTask {
     pub id: AppId,
-    pub engine: Arc<dyn Engine>,
+    pub parts: Arc<FleetParts>,
     pub log: Arc<AppLog>,
     pub shared: Arc<AppShared>,
+    pub nudge: Nudge,
     pub route: Route,
     pub tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+    /// How dynos begin that were up before the host went down.
+    pub beginning: Beginning,
+    /// Held while the app comes up, so that not all of them do at the same time.
+    pub turn: Option<OwnedSemaphorePermit>,
     members: Vec<Member>,
-    loads: BTreeMap<(ReleaseVersion, String), Load>,
-    finished_loads: (mpsc::Sender<FinishedLoad>, mpsc::Receiver<FinishedLoad>),
-    finished_stops: (mpsc::UnboundedSender<Uuid>, mpsc::UnboundedReceiver<Uuid>),
+    loads: Vec<Load>,
     /// The release whose web dynos are in the route.
     published: Option<ReleaseVersion>,
 }
 
 type LoadResult = Result<Arc<dyn LoadedProcess>, LoadFailure>;
 
-struct FinishedLoad {
-    key: (ReleaseVersion, String),
-    result: LoadResult,
+/// A process type of a release.
+#[derive(Clone, PartialEq, Eq)]
+struct LoadKey {
+    version: ReleaseVersion,
+    process_type: String,
 }
 
 /// How far the code of a process type is.
-enum Load {
+struct Load {
+    key: LoadKey,
+    progress: Progress,
+}
+
+enum Progress {
     Running { failures: u32 },
     Ready(Arc<dyn LoadedProcess>),
     Failed { failures: u32, retry_at: Instant },
 }
 
+/// The end of something that was begun in a pass.
+enum Ended {
+    Load {
+        key: LoadKey,
+        result: LoadResult,
+    },
+    /// A member, by its id.
+    Stop(Uuid),
+}
+
+/// What an app's reconciler is made of.
+pub(super) struct NewTask {
+    pub id: AppId,
+    pub name: String,
+    pub parts: Arc<FleetParts>,
+    pub shared: Arc<AppShared>,
+    pub nudge: Nudge,
+    pub tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+    pub beginning: Beginning,
+    pub turn: Option<OwnedSemaphorePermit>,
+}
+
 impl AppTask {
-    pub fn new(
-        id: AppId,
-        engine: Arc<dyn Engine>,
-        log: Arc<AppLog>,
-        shared: Arc<AppShared>,
-        route: Route,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub fn new(new: NewTask) -> Self {
         Self {
-            id,
-            engine,
-            log,
-            shared,
-            route,
-            tasks,
+            log: new.parts.logs.app(new.id, &new.name),
+            route: Route::new(new.parts.router.clone(), new.id.to_string().into()),
+            shared: new.shared,
+            id: new.id,
+            parts: new.parts,
+            nudge: new.nudge,
+            tasks: new.tasks,
+            shutdown: new.shutdown,
+            beginning: new.beginning,
+            turn: new.turn,
             members: Vec::new(),
-            loads: BTreeMap::new(),
-            // A load ends at most once per process type, so the room is never short.
-            finished_loads: mpsc::channel(crate::limits::PROCESS_TYPES_MAX * 2),
-            // Bounded by the number of members, each of which stops once.
-            finished_stops: mpsc::unbounded_channel(),
+            loads: Vec::new(),
             published: None,
         }
     }
 
-    /// Runs until the app is gone and stopped, or until `shutdown` and everything is stopped.
-    pub async fn run(
-        mut self,
-        mut desired: watch::Receiver<Option<Arc<Desired>>>,
-        shutdown: CancellationToken,
-    ) {
-        let mut fleet_gone = false;
+    /// Converges until nothing is left to be done; then the fleet parks it, until the next nudge. Ends for good when
+    /// the app is gone and stopped, or after a shutdown when everything is stopped.
+    pub async fn run(mut self: Box<Self>, fleet: Weak<Inner>) {
+        let mut wanted: Option<Option<Arc<Desired>>> = None;
         loop {
-            let ending = fleet_gone || shutdown.is_cancelled();
-            let wanted = if ending {
-                None
-            } else {
-                desired.borrow_and_update().clone()
-            };
+            let ending = self.shutdown.is_cancelled() || fleet.strong_count() == 0;
+            if ending {
+                wanted = Some(None);
+            } else if self.shared.outdated.swap(false, Ordering::AcqRel) || wanted.is_none() {
+                // A failure keeps what was known; what runs, runs on.
+                wanted = self.read().await.or(wanted);
+            }
             self.collect();
             match &wanted {
-                Some(desired) => self.converge(desired),
+                Some(Some(desired)) => self.converge(desired),
                 // At a shutdown the route stays: requests in flight end, and the router is closing anyway.
-                None => self.leave(ending),
+                Some(None) => self.leave(ending),
+                None => {}
             }
-            if wanted.is_none() && self.members.is_empty() {
-                return;
-            }
-            let retry = self.next_retry();
+            let wait = match wanted {
+                None => Some(RECONCILE_RETRY_MIN),
+                Some(_) => self.next_look(),
+            };
+            let Some(wait) = wait else {
+                (self.turn, self.beginning) = (None, Beginning::Started);
+                let gone = matches!(wanted, Some(None)) && self.members.is_empty();
+                match Inner::rest(&fleet, self, gone) {
+                    Some(nudged) => {
+                        self = nudged;
+                        continue;
+                    }
+                    None => return,
+                }
+            };
+            let shutdown = self.shutdown.clone();
             tokio::select! {
                 () = self.shared.changed.notified() => {}
-                // An error means that the fleet has gone: the same as a shutdown.
-                result = desired.changed(), if !fleet_gone => fleet_gone = result.is_err(),
-                () = tokio::time::sleep(retry) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = shutdown.cancelled(), if !ending => {}
+            }
+        }
+    }
+
+    async fn read(&self) -> Option<Option<Arc<Desired>>> {
+        match desired::read(&self.parts.apps, &self.parts.releases, self.id).await {
+            Ok(desired) => Some(desired),
+            Err(error) => {
+                // One app's damaged row must not stop the others.
+                tracing::error!(app = %self.id, %error, "what should run of an app could not be read");
+                self.shared.outdated.store(true, Ordering::Release);
+                None
             }
         }
     }
 
     /// Takes in what ended since the last pass.
     fn collect(&mut self) {
-        while let Ok(finished) = self.finished_loads.1.try_recv() {
-            self.finish_load(finished);
-        }
-        while let Ok(id) = self.finished_stops.1.try_recv() {
-            for member in self.members.iter_mut().filter(|member| member.id == id) {
-                member.role = Role::Gone;
+        let ended = std::mem::take(&mut *lock(&self.shared.ended));
+        for ended in ended {
+            match ended {
+                Ended::Load { key, result } => self.finish_load(&key, result),
+                Ended::Stop(id) => {
+                    for member in self.members.iter_mut().filter(|member| member.id == id) {
+                        member.role = Role::Gone;
+                    }
+                }
             }
         }
         self.members.retain(|member| member.role != Role::Gone);
-        let restarts = std::mem::take(
-            &mut *self
-                .shared
-                .restarts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let restarts = std::mem::take(&mut *lock(&self.shared.restarts));
         for selection in restarts {
             for member in self
                 .members
@@ -156,25 +207,28 @@ impl AppTask {
         }
     }
 
-    fn finish_load(&mut self, finished: FinishedLoad) {
-        let Some(load) = self.loads.get_mut(&finished.key) else {
+    fn finish_load(&mut self, key: &LoadKey, result: LoadResult) {
+        self.turn = None;
+        let Some(load) = self.loads.iter_mut().find(|load| load.key == *key) else {
             return; // Nobody wants that release any more.
         };
-        match finished.result {
-            Ok(process) => *load = Load::Ready(process),
+        match result {
+            Ok(process) => load.progress = Progress::Ready(process),
             Err(error) => {
-                let failures = match load {
-                    Load::Running { failures } | Load::Failed { failures, .. } => *failures + 1,
-                    Load::Ready(_) => 1,
+                let failures = match load.progress {
+                    Progress::Running { failures } | Progress::Failed { failures, .. } => {
+                        failures + 1
+                    }
+                    Progress::Ready(_) => 1,
                 };
                 let wait = RECONCILE_RETRY_MIN
                     .saturating_mul(1 << failures.min(10))
                     .min(RECONCILE_RETRY_MAX);
-                *load = Load::Failed {
+                load.progress = Progress::Failed {
                     failures,
                     retry_at: Instant::now() + wait,
                 };
-                let process = format!("{}.1", finished.key.1);
+                let process = format!("{}.1", key.process_type);
                 self.log.write(
                     LogSource::Heroku,
                     &process,
@@ -197,7 +251,7 @@ impl AppTask {
             return;
         };
         self.loads
-            .retain(|(version, _), _| *version == release.release.version);
+            .retain(|load| load.key.version == release.release.version);
         for (process_type, entry) in &desired.formation.0 {
             for number in 1..=desired.quantity(process_type) {
                 self.ensure(desired, release, process_type, entry, number);
@@ -226,11 +280,7 @@ impl AppTask {
         self.route.publish(&desired.app.name, wanted);
         self.published = None;
         self.stop_leaving();
-        self.shared
-            .board
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.shared.board).clear();
     }
 
     /// Starts `process_type.number` if nothing fresh runs under that name.
@@ -265,7 +315,29 @@ impl AppTask {
                 return;
             }
         }
-        self.start(release, &process, name, process_type, entry);
+        let always_on = number <= release.always_on(process_type);
+        let place = FormationPlace {
+            observer: self.observer(),
+            beginning: if always_on || process_type != WEB {
+                Beginning::Started
+            } else {
+                self.beginning
+            },
+            always_on,
+        };
+        self.start(release, &process, name, process_type, entry, place);
+    }
+
+    /// Nudges this app when a dyno begins or ceases to serve. That it rests or wakes is no change here: it stays in the
+    /// route, and ten thousand of them may.
+    fn observer(&self) -> Observer {
+        let (nudge, served) = (self.nudge.clone(), AtomicBool::new(false));
+        Arc::new(move |state| {
+            let before = served.swap(state.serves(), Ordering::AcqRel);
+            if !(before && state.serves()) {
+                nudge.now();
+            }
+        })
     }
 
     fn start(
@@ -275,6 +347,7 @@ impl AppTask {
         name: String,
         process_type: &str,
         entry: &FormationEntry,
+        place: FormationPlace,
     ) {
         let dyno = process.start(DynoStart {
             name: name.clone(),
@@ -282,6 +355,7 @@ impl AppTask {
             log: log_as(Arc::clone(&self.log), name.clone()),
             run: Run::Always,
             environment: BTreeMap::new(),
+            place: Some(place),
         });
         let new = NewMember {
             name,
@@ -291,7 +365,7 @@ impl AppTask {
             size: entry.size,
             dyno,
         };
-        self.members.push(Member::new(new, &self.shared.changed));
+        self.members.push(Member::new(new));
     }
 
     /// The loaded process type, or `None` after making sure that it is being loaded.
@@ -301,15 +375,19 @@ impl AppTask {
         release: &DesiredRelease,
         process_type: &str,
     ) -> Option<Arc<dyn LoadedProcess>> {
-        let key = (release.release.version, process_type.to_owned());
-        let failures = match self.loads.get(&key) {
-            Some(Load::Ready(process)) => return Some(Arc::clone(process)),
-            Some(Load::Running { .. }) => return None,
-            Some(Load::Failed { retry_at, .. }) if *retry_at > Instant::now() => return None,
-            Some(Load::Failed { failures, .. }) => *failures,
+        let key = LoadKey {
+            version: release.release.version,
+            process_type: process_type.to_owned(),
+        };
+        let known = self.loads.iter().position(|load| load.key == key);
+        let failures = match known.map(|place| &self.loads[place].progress) {
+            Some(Progress::Ready(process)) => return Some(Arc::clone(process)),
+            Some(Progress::Running { .. }) => return None,
+            Some(Progress::Failed { retry_at, .. }) if *retry_at > Instant::now() => return None,
+            Some(Progress::Failed { failures, .. }) => *failures,
             None => 0,
         };
-        let loading = self.engine.load(ProcessRequest {
+        let loading = self.parts.engine.load(ProcessRequest {
             app: desired.app.name.to_string(),
             release: release.release.version.to_string(),
             slug: release.slug.digest.clone(),
@@ -317,18 +395,29 @@ impl AppTask {
             config_vars: release.config_vars.clone(),
             log: log_as(Arc::clone(&self.log), BOOT.to_owned()),
         });
-        let (finished, changed) = (
-            self.finished_loads.0.clone(),
-            Arc::clone(&self.shared.changed),
-        );
-        self.loads.insert(key.clone(), Load::Running { failures });
+        let load = Load {
+            key: key.clone(),
+            progress: Progress::Running { failures },
+        };
+        match known {
+            Some(place) => self.loads[place] = load,
+            None => self.loads.push(load),
+        }
+        let (shared, nudge) = (Arc::clone(&self.shared), self.nudge.clone());
         self.tasks.spawn(async move {
             let result = loading.await;
-            // An error means that the app's task has ended, and with it the need.
-            drop(finished.send(FinishedLoad { key, result }).await);
-            changed.notify_one();
+            lock(&shared.ended).push(Ended::Load { key, result });
+            nudge.now();
         });
         None
+    }
+
+    fn progress(&self, version: ReleaseVersion, process_type: &str) -> Option<&Progress> {
+        let found = self
+            .loads
+            .iter()
+            .find(|load| load.key.version == version && load.key.process_type == process_type);
+        found.map(|load| &load.progress)
     }
 
     /// Every wanted web dyno is there and either serves or has shown that it does not.
@@ -411,8 +500,8 @@ impl AppTask {
             return Wanted::Active(backends);
         }
         let loading = matches!(
-            self.loads.get(&(version, WEB.to_owned())),
-            None | Some(Load::Running { failures: 0 })
+            self.progress(version, WEB),
+            None | Some(Progress::Running { failures: 0 })
         );
         let starting = self.members.iter().any(|member| {
             member.role == Role::Active
@@ -435,19 +524,15 @@ impl AppTask {
         for member in leaving {
             member.stopping = true;
             let (id, dyno, backend) = (member.id, Arc::clone(&member.dyno), member.backend.clone());
-            let (finished, changed) = (
-                self.finished_stops.0.clone(),
-                Arc::clone(&self.shared.changed),
-            );
+            let (shared, nudge) = (Arc::clone(&self.shared), self.nudge.clone());
             self.tasks.spawn(async move {
                 if let Some(backend) = backend {
                     // Requests that outlive the grace are cut by the stop.
                     drop(tokio::time::timeout(STOP_GRACE, backend.idle()).await);
                 }
                 dyno.stop(STOP_GRACE).await;
-                // An error means that the app's task has ended, and nobody waits any more.
-                let _ = finished.send(id);
-                changed.notify_one();
+                lock(&shared.ended).push(Ended::Stop(id));
+                nudge.now();
             });
         }
     }
@@ -459,24 +544,24 @@ impl AppTask {
         }
         self.members.iter_mut().for_each(retire);
         self.stop_leaving();
-        self.shared
-            .board
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.shared.board).clear();
     }
 
-    /// When the next pass is due though nothing happens.
-    fn next_retry(&self) -> Duration {
+    /// When the next pass is due though nothing happens; `None` when only a nudge can change anything.
+    fn next_look(&self) -> Option<Duration> {
         let now = Instant::now();
-        let retries = self.loads.values().filter_map(|load| match load {
-            Load::Failed { retry_at, .. } => Some(retry_at.saturating_duration_since(now)),
-            _ => None,
+        let loads = self.loads.iter().filter_map(|load| match load.progress {
+            Progress::Failed { retry_at, .. } => Some(retry_at.saturating_duration_since(now)),
+            Progress::Running { .. } => Some(RECONCILE_PERIOD),
+            Progress::Ready(_) => None,
         });
-        retries
-            .min()
-            .unwrap_or(crate::limits::RECONCILE_PERIOD)
-            .max(Duration::from_millis(10))
+        let members = self.members.iter().filter_map(|member| match member.role {
+            Role::Active => member.settles_within(),
+            Role::Leaving | Role::Gone => Some(RECONCILE_PERIOD),
+        });
+        let restarts = (!lock(&self.shared.restarts).is_empty()).then_some(Duration::ZERO);
+        let next = loads.chain(members).chain(restarts).min();
+        next.map(|wait| wait.max(Duration::from_millis(10)))
     }
 
     /// Updates what the API shows: one line per wanted name.
@@ -502,11 +587,7 @@ impl AppTask {
             }
         }
         board.sort_by_key(BoardEntry::order);
-        *self
-            .shared
-            .board
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = board;
+        *lock(&self.shared.board) = board;
     }
 
     /// A dyno that is wanted and has not been started yet.
@@ -519,9 +600,8 @@ impl AppTask {
         command: &str,
     ) -> BoardEntry {
         let failed = matches!(
-            self.loads
-                .get(&(release.release.version, process_type.to_owned())),
-            Some(Load::Failed { .. } | Load::Running { failures: 1.. })
+            self.progress(release.release.version, process_type),
+            Some(Progress::Failed { .. } | Progress::Running { failures: 1.. })
         );
         let state = if failed {
             DynoState::Crashed
@@ -547,6 +627,10 @@ impl AppTask {
         };
         BoardEntry { status, dyno: None }
     }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn retire(member: &mut Member) {

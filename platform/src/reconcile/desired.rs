@@ -40,6 +40,24 @@ impl Desired {
     }
 }
 
+impl DesiredRelease {
+    /// How many dynos of a process type keep their instances though nothing is asked of them: the config var
+    /// `DYNO_ALWAYS_ON`, such as `web=1 admin=2`. What is not of that form counts for nothing.
+    pub fn always_on(&self, process_type: &str) -> u32 {
+        let vars = self.config_vars.as_map();
+        let wanted = vars.get(ALWAYS_ON).map_or("", String::as_str);
+        wanted
+            .split_whitespace()
+            .filter_map(|item| item.split_once('='))
+            .find(|(name, _)| *name == process_type)
+            .and_then(|(_, number)| number.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// The config var that names dynos which are always on.
+const ALWAYS_ON: &str = "DYNO_ALWAYS_ON";
+
 /// Reads what should run of an app; `None` when the app is gone.
 pub(super) async fn read(
     apps: &Apps,

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use dyno_router::Backend;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 
 use crate::log::{AppLog, LogSource};
 use crate::model::{ConfigVars, DynoSizeName};
@@ -90,6 +89,28 @@ pub(crate) struct DynoStart {
     pub log: DynoLog,
     pub run: Run,
     pub environment: BTreeMap<String, String>,
+    /// `None` for a one-off.
+    pub place: Option<FormationPlace>,
+}
+
+/// What a dyno of a formation has and a one-off has not.
+pub(crate) struct FormationPlace {
+    /// Told of each of its states; must not block.
+    pub observer: Observer,
+    pub beginning: Beginning,
+    /// It keeps its instances though nothing is asked of it.
+    pub always_on: bool,
+}
+
+/// Is told of a dyno's states.
+pub(crate) type Observer = Arc<dyn Fn(DynoState) + Send + Sync>;
+
+/// How a dyno of a formation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    Started,
+    /// As it was left when the host went down: its first request starts it. For web dynos that were up.
+    Idle,
 }
 
 /// Runs dynos.
@@ -109,8 +130,6 @@ pub(crate) trait LoadedProcess: Send + Sync {
 /// A started dyno.
 pub(crate) trait RunningDyno: Send + Sync {
     fn state(&self) -> DynoState;
-    /// The states from now on, the present one first.
-    fn states(&self) -> BoxStream<'static, DynoState>;
     /// When the present state began.
     fn since(&self) -> SystemTime;
     /// How the router reaches it.

@@ -1,26 +1,30 @@
-//! All apps' tasks: what the store says is handed to each, and the API asks here what runs.
+//! All apps' reconcilers: who changed in the store is nudged, and the API asks here what runs.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use dyno_router::Router;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::app_task::{AppShared, AppTask};
-use super::desired::{self, Desired};
-use super::engine::Engine;
+use super::app_task::{AppShared, AppTask, NewTask, lock};
+use super::engine::{Beginning, Engine};
 use super::one_off::OneOffs;
-use super::route::Route;
 use super::status::{BoardEntry, DynoStatus};
-use crate::limits::{RECONCILE_PERIOD, RECONCILE_RETRY_MIN, STORE_LIST_ENTRIES_MAX};
+use crate::limits::{
+    APPS_STARTING_MAX, RECONCILE_PERIOD, RECONCILE_RETRY_MIN, STORE_LIST_ENTRIES_MAX,
+};
 use crate::log::LogHub;
 use crate::model::AppId;
-use crate::release::{Apps, ReleaseError, Releases};
+use crate::release::{AppError, Apps, ReleaseError, Releases};
 use crate::store::{Revision, Store, WatchError, keys};
+
+/// How long an app waits for its turn to come up, at most.
+const TURN_WAIT: Duration = Duration::from_millis(100);
 
 /// What the fleet works with.
 #[derive(Clone)]
@@ -40,17 +44,52 @@ pub(crate) struct Fleet {
 }
 
 pub(super) struct Inner {
-    pub parts: FleetParts,
+    pub parts: Arc<FleetParts>,
     pub one_offs: OneOffs,
     apps: Mutex<HashMap<AppId, AppHandle>>,
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
+    /// A permit for each app that comes up.
+    turns: Arc<Semaphore>,
+    /// All apps have been read once since the start.
+    resumed: AtomicBool,
 }
 
 struct AppHandle {
-    desired: watch::Sender<Option<Arc<Desired>>>,
     shared: Arc<AppShared>,
-    task: JoinHandle<()>,
+    reconciler: Reconciler,
+    /// The revisions of the app's row and of its formation's when they were last looked at.
+    seen: (Revision, Revision),
+}
+
+/// Where an app's reconciler is.
+enum Reconciler {
+    /// At rest: nothing is left to be done.
+    Parked(Box<AppTask>),
+    /// At work in a task of its own; `nudged` since its last pass.
+    Running { nudged: bool },
+}
+
+/// Wakes one app's reconciler. It keeps neither the fleet nor the app alive.
+#[derive(Clone)]
+pub(super) struct Nudge {
+    fleet: Weak<Inner>,
+    shared: Weak<AppShared>,
+    app: AppId,
+}
+
+impl Nudge {
+    pub fn now(&self) {
+        match self.fleet.upgrade() {
+            Some(fleet) => fleet.wake(self.app),
+            // The fleet has gone: what still runs is ending.
+            None => {
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.changed.notify_one();
+                }
+            }
+        }
+    }
 }
 
 /// Which dynos of an app.
@@ -75,18 +114,20 @@ impl Fleet {
     /// A fleet that runs nothing yet; [`Fleet::run`] drives it.
     pub fn new(parts: FleetParts) -> Self {
         let inner = Inner {
-            parts,
+            parts: Arc::new(parts),
             one_offs: OneOffs::default(),
             apps: Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
+            turns: Arc::new(Semaphore::new(APPS_STARTING_MAX)),
+            resumed: AtomicBool::new(false),
         };
         Self {
             inner: Arc::new(inner),
         }
     }
 
-    /// Reads what should run and hands it to the apps' tasks, until [`Fleet::shutdown`].
+    /// Reads which apps have changed and nudges their reconcilers, until [`Fleet::shutdown`].
     pub async fn run(&self) {
         while !self.inner.shutdown.is_cancelled() {
             if let Err(error) = self.sync_and_follow().await {
@@ -122,123 +163,55 @@ impl Fleet {
                 .filter_map(|event| keys::app_of(&event.key))
                 .collect();
             for id in changed {
-                self.sync_one(id).await;
+                self.inner.outdate(id).await;
             }
-            self.sweep();
         }
     }
 
-    /// Reads all apps; answers the revision from which changes are to be watched.
+    /// Looks at all apps, and nudges those that have changed since the last look; answers the revision from which
+    /// changes are to be watched.
     async fn sync_all(&self) -> Result<Revision, ReleaseError> {
-        let store = &self.inner.parts.store;
-        let mut seen = HashSet::new();
-        let mut after: Option<String> = None;
-        let mut first: Option<Revision> = None;
-        loop {
-            let page = store
-                .list(keys::APPS, after.as_deref(), STORE_LIST_ENTRIES_MAX)
-                .await?;
-            // Changes after the first page are seen again by the watch.
-            first.get_or_insert(page.revision);
-            for id in page
-                .entries
-                .iter()
-                .filter_map(|entry| keys::app_of(&entry.key))
-            {
-                seen.insert(id);
-                self.sync_one(id).await;
+        let inner = &self.inner;
+        let mut rows: HashMap<AppId, (Revision, Revision)> = HashMap::new();
+        // Changes after the first page are seen again by the watch.
+        let revision = inner.list(keys::APPS, |id, row| {
+            rows.insert(id, (row, Revision::default()));
+        });
+        let revision = revision.await?;
+        let formations = inner.list(keys::FORMATIONS, |id, row| {
+            if let Some(seen) = rows.get_mut(&id) {
+                seen.1 = row;
             }
-            after = page.entries.last().map(|entry| entry.key.clone());
-            if !page.more {
-                break;
-            }
-        }
-        let gone: Vec<AppId> = self
+        });
+        formations.await?;
+        let gone: Vec<AppId> = inner
             .apps()
             .keys()
-            .filter(|id| !seen.contains(*id))
+            .filter(|id| !rows.contains_key(*id))
             .copied()
             .collect();
+        for (id, seen) in rows {
+            if inner.note(id, seen) {
+                inner.outdate(id).await;
+                // A new app has a place for it only now.
+                inner.note(id, seen);
+            }
+        }
         for id in gone {
-            self.sync_one(id).await;
+            inner.outdate(id).await;
         }
-        self.sweep();
-        Ok(first.unwrap_or_default())
-    }
-
-    /// Hands one app's wanted state to its task, which is started if the app is new.
-    async fn sync_one(&self, id: AppId) {
-        let parts = &self.inner.parts;
-        let desired = match desired::read(&parts.apps, &parts.releases, id).await {
-            Ok(desired) => desired,
-            Err(error) => {
-                // One app's damaged row must not stop the others; what it runs, it keeps running.
-                tracing::error!(app = %id, %error, "what should run of an app could not be read");
-                return;
-            }
-        };
-        let mut apps = self.apps();
-        match (apps.get(&id), desired) {
-            (Some(handle), desired) if !handle.task.is_finished() => {
-                handle.desired.send_replace(desired);
-            }
-            (_, None) => {}
-            (_, Some(desired)) => {
-                apps.insert(id, self.start_task(id, desired));
-            }
-        }
-    }
-
-    fn start_task(&self, id: AppId, desired: Arc<Desired>) -> AppHandle {
-        let parts = &self.inner.parts;
-        let shared = Arc::new(AppShared::default());
-        let log = parts.logs.app(id, desired.app.name.as_str());
-        let route = Route::new(parts.router.clone(), id.to_string().into());
-        let task = AppTask::new(
-            id,
-            Arc::clone(&parts.engine),
-            log,
-            Arc::clone(&shared),
-            route,
-            self.inner.tasks.clone(),
-        );
-        let (sender, receiver) = watch::channel(Some(desired));
-        let task = self
-            .inner
-            .tasks
-            .spawn(task.run(receiver, self.inner.shutdown.child_token()));
-        AppHandle {
-            desired: sender,
-            shared,
-            task,
-        }
-    }
-
-    /// Forgets apps whose tasks have ended.
-    fn sweep(&self) {
-        self.apps().retain(|_, handle| !handle.task.is_finished());
-    }
-
-    fn apps(&self) -> MutexGuard<'_, HashMap<AppId, AppHandle>> {
-        self.inner
-            .apps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        inner.resumed.store(true, Ordering::Release);
+        Ok(revision)
     }
 
     /// An app's dynos now, one-offs included, by type and number.
     pub fn dynos(&self, id: AppId) -> Vec<DynoStatus> {
         let shared = self
+            .inner
             .apps()
             .get(&id)
             .map(|handle| Arc::clone(&handle.shared));
-        let board = shared.map(|shared| {
-            shared
-                .board
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        });
+        let board = shared.map(|shared| lock(&shared.board).clone());
         let mut entries = board.unwrap_or_default();
         entries.extend(self.inner.one_offs.board(id));
         entries.iter().map(BoardEntry::now).collect()
@@ -247,17 +220,19 @@ impl Fleet {
     /// Replaces dynos by new ones, without a gap for requests; one-offs are stopped, as Heroku does.
     pub fn restart(&self, id: AppId, selection: &Selection) {
         self.inner.one_offs.stop(id, selection);
-        if let Some(handle) = self.apps().get(&id) {
-            let mut restarts = handle
-                .shared
-                .restarts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+        let shared = self
+            .inner
+            .apps()
+            .get(&id)
+            .map(|handle| Arc::clone(&handle.shared));
+        if let Some(shared) = shared {
+            let mut restarts = lock(&shared.restarts);
             // Asking twice for the same is asking once.
             if !restarts.contains(selection) {
                 restarts.push(selection.clone());
             }
-            handle.shared.changed.notify_one();
+            drop(restarts);
+            self.inner.wake(id);
         }
     }
 
@@ -270,15 +245,167 @@ impl Fleet {
     pub async fn shutdown(&self) {
         self.inner.shutdown.cancel();
         self.inner.one_offs.stop_all();
+        let all: Vec<AppId> = self.inner.apps().keys().copied().collect();
+        for id in all {
+            self.inner.wake(id);
+        }
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    /// Calls `each` with every app of the keys under `prefix` and its row's revision; answers the first page's revision.
+    async fn list(
+        &self,
+        prefix: &str,
+        mut each: impl FnMut(AppId, Revision),
+    ) -> Result<Revision, ReleaseError> {
+        let mut after: Option<String> = None;
+        let mut first: Option<Revision> = None;
+        loop {
+            let page = self
+                .parts
+                .store
+                .list(prefix, after.as_deref(), STORE_LIST_ENTRIES_MAX)
+                .await?;
+            let revision = *first.get_or_insert(page.revision);
+            for entry in &page.entries {
+                if let Some(id) = keys::app_of(&entry.key) {
+                    each(id, entry.modified);
+                }
+            }
+            after = page.entries.last().map(|entry| entry.key.clone());
+            if !page.more {
+                return Ok(revision);
+            }
+        }
+    }
+
+    /// Notes the revisions of an app's rows; true when they are others than at the last look.
+    fn note(&self, id: AppId, seen: (Revision, Revision)) -> bool {
+        match self.apps().get_mut(&id) {
+            Some(handle) => std::mem::replace(&mut handle.seen, seen) != seen,
+            None => true,
+        }
+    }
+
+    /// Makes an app's reconciler read again what is wanted; a new app gets one.
+    async fn outdate(self: &Arc<Self>, id: AppId) {
+        let known = self
+            .apps()
+            .get(&id)
+            .map(|handle| Arc::clone(&handle.shared));
+        if let Some(shared) = known {
+            shared.outdated.store(true, Ordering::Release);
+            self.wake(id);
+            return;
+        }
+        let app = match self.parts.apps.read(id).await {
+            Ok(app) => app.value,
+            Err(AppError::NotFound) => return,
+            Err(error) => {
+                tracing::error!(app = %id, %error, "an app could not be read");
+                return;
+            }
+        };
+        // Apps come up a few at a time; one that takes long must not keep the others waiting.
+        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
+        let shared = Arc::new(AppShared::default());
+        let nudge = Nudge {
+            fleet: Arc::downgrade(self),
+            shared: Arc::downgrade(&shared),
+            app: id,
+        };
+        let task = AppTask::new(NewTask {
+            id,
+            name: app.name.to_string(),
+            parts: Arc::clone(&self.parts),
+            shared: Arc::clone(&shared),
+            nudge,
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+            beginning: if self.resumed.load(Ordering::Acquire) {
+                Beginning::Started
+            } else {
+                Beginning::Idle
+            },
+            turn: turn.ok().and_then(Result::ok),
+        });
+        let handle = AppHandle {
+            shared,
+            reconciler: Reconciler::Parked(Box::new(task)),
+            seen: <(Revision, Revision)>::default(),
+        };
+        self.apps().entry(id).or_insert(handle);
+        self.wake(id);
+    }
+
+    /// Sets an app's reconciler to work, or makes the one at work look again.
+    fn wake(self: &Arc<Self>, id: AppId) {
+        let mut apps = self.apps();
+        let Some(handle) = apps.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(
+            &mut handle.reconciler,
+            Reconciler::Running { nudged: false },
+        );
+        match before {
+            Reconciler::Parked(task) => {
+                self.tasks.spawn(task.run(Arc::downgrade(self)));
+            }
+            Reconciler::Running { .. } => {
+                handle.reconciler = Reconciler::Running { nudged: true };
+                handle.shared.changed.notify_one();
+            }
+        }
+    }
+
+    /// Parks a reconciler, or forgets it when its app is gone. It comes back when it was nudged in the meantime.
+    pub(super) fn rest(fleet: &Weak<Self>, task: Box<AppTask>, gone: bool) -> Option<Box<AppTask>> {
+        let fleet = fleet.upgrade()?;
+        let mut apps = fleet.apps();
+        let handle = apps.get_mut(&task.id)?;
+        if matches!(handle.reconciler, Reconciler::Running { nudged: true })
+            // Who shuts down wakes what is parked, and then no more.
+            || (fleet.shutdown.is_cancelled() && !gone)
+        {
+            handle.reconciler = Reconciler::Running { nudged: false };
+            return Some(task);
+        }
+        if gone {
+            apps.remove(&task.id);
+        } else {
+            handle.reconciler = Reconciler::Parked(task);
+        }
+        None
+    }
+
+    /// Apps whose reconcilers are at work now.
+    #[cfg(test)]
+    pub(super) fn at_work(&self) -> usize {
+        self.apps()
+            .values()
+            .filter(|handle| matches!(handle.reconciler, Reconciler::Running { .. }))
+            .count()
+    }
+
+    fn apps(&self) -> MutexGuard<'_, HashMap<AppId, AppHandle>> {
+        lock(&self.apps)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
     }
 }
 
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet")
-            .field("apps", &self.apps().len())
+            .field("apps", &self.inner.apps().len())
             .finish_non_exhaustive()
     }
 }

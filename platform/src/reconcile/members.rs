@@ -1,12 +1,9 @@
 //! The dynos that one app's task owns, and what each may do next.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dyno_router::Backend;
-use futures::StreamExt;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::engine::{DynoState, RunningDyno};
@@ -42,7 +39,6 @@ pub(super) struct Member {
     pub dyno: Arc<dyn RunningDyno>,
     pub backend: Option<Arc<Backend>>,
     started: Instant,
-    watcher: JoinHandle<()>,
 }
 
 /// What a new member is made of.
@@ -56,14 +52,8 @@ pub(super) struct NewMember<'a> {
 }
 
 impl Member {
-    /// Takes a started dyno; `changed` is told of each of its states.
-    pub fn new(new: NewMember<'_>, changed: &Arc<Notify>) -> Self {
-        let (mut states, changed) = (new.dyno.states(), Arc::clone(changed));
-        let watcher = tokio::spawn(async move {
-            while states.next().await.is_some() {
-                changed.notify_one();
-            }
-        });
+    /// Takes a started dyno.
+    pub fn new(new: NewMember<'_>) -> Self {
         let backend = (new.process_type == WEB).then(|| new.dyno.backend());
         Self {
             id: Uuid::new_v4(),
@@ -80,7 +70,6 @@ impl Member {
             dyno: new.dyno,
             backend,
             started: Instant::now(),
-            watcher,
         }
     }
 
@@ -100,11 +89,10 @@ impl Member {
             DynoState::Starting => self.started.elapsed() > BOOT_WAIT,
         }
     }
-}
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.watcher.abort();
+    /// How long it may still be waited for; `None` once it is settled.
+    pub fn settles_within(&self) -> Option<Duration> {
+        (!self.is_settled()).then(|| BOOT_WAIT.saturating_sub(self.started.elapsed()))
     }
 }
 

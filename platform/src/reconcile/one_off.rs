@@ -140,6 +140,7 @@ impl Fleet {
             log: log_as(log, name.clone()),
             run,
             environment: one_off.environment,
+            place: None,
         });
         let now = Timestamp::now();
         let status = DynoStatus {

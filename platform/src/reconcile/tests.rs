@@ -4,7 +4,7 @@ mod scripted;
 
 use std::collections::BTreeMap;
 
-use super::{DynoState, OneOff, OneOffError, Run, Selection};
+use super::{Beginning, DynoState, OneOff, OneOffError, Run, Selection};
 use crate::model::DynoSizeName;
 use crate::release::AppChange;
 use scripted::{APP, Rig};
@@ -225,6 +225,58 @@ async fn a_shutdown_waits_for_every_dyno() {
     for label in ["web.1@v1", "worker.1@v1"] {
         assert_eq!(rig.all(label)[0].state(), DynoState::Down, "{label}");
     }
+}
+
+#[tokio::test]
+async fn an_app_at_rest_has_no_task_and_is_woken_by_every_kind_of_news() {
+    let rig = Rig::serving().await;
+    let at_rest = || (rig.fleet.inner.at_work() == 0).then_some(());
+    rig.until("the app is at rest", at_rest).await;
+    let dyno = rig.all("web.1@v1")[0].clone();
+    // That it rests and wakes is no news.
+    dyno.set(DynoState::Idle);
+    assert_eq!(rig.fleet.inner.at_work(), 0);
+    assert_eq!(rig.fleet.dynos(rig.app.id)[0].state, "idle");
+    dyno.set(DynoState::Crashed);
+    rig.until_state("Crashed").await;
+    rig.until("the app is at rest", at_rest).await;
+    dyno.set(DynoState::Up);
+    rig.until_routed(&["web.1@v1"]).await;
+    rig.until("the app is at rest", at_rest).await;
+    rig.scale("web", 2).await;
+    rig.started("web.2@v1").await.set(DynoState::Up);
+    rig.until_routed(&["web.1@v1", "web.2@v1"]).await;
+    rig.until("the app is at rest", at_rest).await;
+    rig.fleet
+        .restart(rig.app.id, &Selection::Dyno("web.2".to_owned()));
+    rig.until("a second web.2", || rig.all("web.2@v1").get(1).cloned())
+        .await
+        .set(DynoState::Up);
+    rig.until("the app is at rest", at_rest).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_host_web_dynos_begin_idle_and_the_others_start() {
+    let rig = Rig::serving().await;
+    rig.scale("worker", 1).await;
+    rig.started("worker.1@v1").await.set(DynoState::Up);
+    let rig = rig.crash_and_start().await;
+    let beginning =
+        |dyno: &scripted::ScriptedDyno| dyno.place.as_ref().map(|place| place.beginning);
+    let (web, worker) = (
+        rig.started("web.1@v1").await,
+        rig.started("worker.1@v1").await,
+    );
+    assert_eq!(beginning(&web), Some(Beginning::Idle));
+    assert_eq!(beginning(&worker), Some(Beginning::Started));
+    for dyno in [&web, &worker] {
+        dyno.set(DynoState::Up);
+    }
+    rig.until_routed(&["web.1@v1"]).await;
+    // What is new from here on shows that it starts.
+    rig.deploy(&["web"]).await;
+    let next = rig.started("web.1@v2").await;
+    assert_eq!(beginning(&next), Some(Beginning::Started));
 }
 
 fn one_off(command: &str) -> OneOff {

@@ -1,6 +1,9 @@
 //! Apps and their formations: create, find, change, destroy.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::OnceCell;
 
 use crate::limits::{APPS_MAX, STORE_CONFLICT_RETRIES_MAX, STORE_LIST_ENTRIES_MAX};
 use crate::log::LogHub;
@@ -19,6 +22,8 @@ const PURGE_BATCH: usize = 60;
 pub(crate) struct Apps {
     store: Arc<dyn Store>,
     logs: Arc<LogHub>,
+    /// How many there are: counted once, and kept up since. Counting ten thousand for every new one is slow.
+    count: Arc<OnceCell<AtomicUsize>>,
 }
 
 /// A change of an app's own fields; `None` leaves a field as it is.
@@ -31,12 +36,20 @@ pub(crate) struct AppChange {
 
 impl Apps {
     pub fn new(store: Arc<dyn Store>, logs: Arc<LogHub>) -> Self {
-        Self { store, logs }
+        Self {
+            store,
+            logs,
+            count: Arc::default(),
+        }
     }
 
     /// Makes an app; without a name it gets a generated one.
     pub async fn create(&self, name: Option<AppName>) -> Result<App, AppError> {
-        if self.count().await? >= APPS_MAX {
+        let count = self
+            .count
+            .get_or_try_init(async || self.count_all().await.map(AtomicUsize::new))
+            .await?;
+        if count.load(Ordering::Relaxed) >= APPS_MAX {
             return Err(AppError::TooMany);
         }
         for _ in 0..STORE_CONFLICT_RETRIES_MAX {
@@ -47,7 +60,10 @@ impl Apps {
                 .write(Write::Put(keys::app_name(&app.name), encode(&app.id)?))
                 .write(Write::Put(keys::app(app.id), encode(&app)?));
             match self.store.commit(transaction).await {
-                Ok(_) => return Ok(app),
+                Ok(_) => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    return Ok(app);
+                }
                 Err(error) if error.is_conflict() => {
                     // A generated name that exists: draw another.
                     if let Some(name) = &name {
@@ -60,7 +76,7 @@ impl Apps {
         Err(AppError::TooMany)
     }
 
-    async fn count(&self) -> Result<usize, StoreError> {
+    async fn count_all(&self) -> Result<usize, StoreError> {
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {
@@ -195,6 +211,9 @@ impl Apps {
             match self.store.commit(transaction).await {
                 Ok(_) => {
                     self.logs.remove(id);
+                    if let Some(count) = self.count.get() {
+                        count.fetch_sub(1, Ordering::Relaxed);
+                    }
                     if let Err(error) = self.purge(id).await {
                         tracing::warn!(app = %app.name, %error, "a destroyed app's data is left for the next start");
                     }

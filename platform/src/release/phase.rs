@@ -164,6 +164,7 @@ impl ReleasePhase {
             }),
             run: Run::OnceWith(Vec::new()),
             environment: BTreeMap::new(),
+            place: None,
         });
         tokio::select! {
             status = dyno.exit() => Ok(status),

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use dyno_router::{
     Backend, BackendError, BackendErrorKind, RouteKey, RouteState, Router, RouterOptions,
 };
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
-use tokio_stream::wrappers::WatchStream;
 
 use crate::log::LogHub;
 use crate::model::{App, AppName, Quantity, Release, Slug, SlugId, Timestamp};
+use crate::reconcile::engine::FormationPlace;
 use crate::reconcile::{
     DynoStart, DynoState, Engine, Fleet, FleetParts, LoadFailure, LoadedProcess, ProcessRequest,
     Run, RunningDyno,
@@ -43,6 +42,8 @@ pub struct ScriptedDyno {
     pub label: String,
     pub run: Run,
     state: watch::Sender<DynoState>,
+    /// How it was told to begin; a one-off is told nothing.
+    pub place: Option<FormationPlace>,
     backend: Arc<Backend>,
     stop_asked: watch::Sender<bool>,
     /// It was told to stop while requests could still be sent to it.
@@ -100,6 +101,7 @@ impl LoadedProcess for ScriptedProcess {
             label,
             run: start.run,
             state: watch::Sender::new(DynoState::Starting),
+            place: start.place,
             stop_asked: watch::Sender::new(false),
             stopped_in_route: Mutex::new(false),
             stop_allowed: watch::Sender::new(true),
@@ -115,6 +117,9 @@ struct DynoHandle(Arc<ScriptedDyno>);
 impl ScriptedDyno {
     pub fn set(&self, state: DynoState) {
         self.state.send_replace(state);
+        if let Some(place) = &self.place {
+            (place.observer)(state);
+        }
     }
 
     pub fn state(&self) -> DynoState {
@@ -138,10 +143,6 @@ impl ScriptedDyno {
 impl RunningDyno for DynoHandle {
     fn state(&self) -> DynoState {
         self.0.state()
-    }
-
-    fn states(&self) -> BoxStream<'static, DynoState> {
-        WatchStream::new(self.0.state.subscribe()).boxed()
     }
 
     fn since(&self) -> SystemTime {
@@ -199,12 +200,21 @@ pub struct Rig {
     pub logs: Arc<LogHub>,
     engine: Arc<ScriptedEngine>,
     router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Rig {
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::start_in(tempfile::tempdir().expect("a folder")).await
+    }
+
+    /// A new fleet on the store of this one, as after a crash of the process.
+    pub async fn crash_and_start(self) -> Self {
+        let Self { folder, .. } = self;
+        Self::start_in(folder).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir) -> Self {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&folder.path().join("state")).expect("opened"));
         let sealer = Sealer::open_or_create(&folder.path().join("key")).expect("a key");
@@ -227,10 +237,13 @@ impl Rig {
         });
         let running = fleet.clone();
         tokio::spawn(async move { running.run().await });
-        let app = apps
-            .create(Some(AppName::new(APP).expect("valid")))
-            .await
-            .expect("made");
+        let app = match apps.find(APP).await {
+            Ok(app) => app.value,
+            Err(_) => apps
+                .create(Some(AppName::new(APP).expect("valid")))
+                .await
+                .expect("made"),
+        };
         Self {
             app,
             apps,
@@ -239,7 +252,7 @@ impl Rig {
             logs,
             engine,
             router,
-            _folder: folder,
+            folder,
         }
     }
 
