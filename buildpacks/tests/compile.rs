@@ -11,7 +11,7 @@ use dyno_buildpacks::{
     BuildEvent, Cancellation, CompileError, CompileRequest, Compiled, Compiler, CompilerFolders,
     Step, limits,
 };
-use dyno_slug::{SlugFile, SlugStore, World};
+use dyno_slug::{Reuse, SlugFile, SlugStore, World};
 
 /// A minimal component that exports nothing and imports nothing.
 const EMPTY_COMPONENT: &str = "(component)";
