@@ -49,7 +49,7 @@ pub fn find_dyno(said: Option<PathBuf>, bench: &Path) -> anyhow::Result<PathBuf>
     let path = said.unwrap_or_else(|| bench.with_file_name("dyno"));
     if !path.is_file() {
         bail!(
-            "there is no dyno at {}\n  hint: build it with the same profile (cargo build --profile bench -p dyno), or say --dyno PATH",
+            "there is no dyno at {}\n  hint: build it with the same profile (cargo build --release -p dyno), or say --dyno PATH",
             path.display()
         );
     }

@@ -4,8 +4,8 @@ use clap::Args;
 
 use crate::{command, places};
 
-/// Same code as a release, linked as one.
-const PROFILE: &str = "bench";
+/// What users run.
+const PROFILE: &str = "release";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -26,7 +26,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "dyno-bench",
     ]);
     command::run(&mut build)?;
-    // Cargo keeps the products of the profile "bench" where those of "release" are.
     let mut bench = std::process::Command::new(places::target().join("release/dyno-bench"));
     bench
         .args(&arguments.arguments)
