@@ -8,6 +8,7 @@
 //! request starts its supervisor.
 
 mod admission;
+mod free_list;
 mod life;
 mod port;
 mod quota;

@@ -41,8 +41,11 @@ pub const AFTER_RESPONSE_MAX: Duration = Duration::from_secs(10);
 /// Time to the head of a response, where the caller sets none; the router gives up earlier (30 s).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests one 0.3 instance answers at once.
-pub const REQUESTS_AT_ONCE_PER_INSTANCE: usize = 64;
+/// Requests one 0.3 instance answers at once: a trap fails all of them.
+pub const REQUESTS_AT_ONCE_PER_INSTANCE: usize = 16;
+
+/// Requests that a server on `$PORT` is sent at once, times its dyno's concurrency: it orders them itself.
+pub const REQUESTS_AT_ONCE_PER_SERVER: usize = 64;
 
 /// A dyno that does not come up in this time has crashed (Heroku's R10).
 pub const START_TIMEOUT: Duration = Duration::from_secs(60);

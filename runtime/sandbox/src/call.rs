@@ -162,14 +162,17 @@ pub(crate) fn exit_status(error: &wasmtime::Error) -> Option<i32> {
     error.downcast_ref::<I32Exit>().map(|exit| exit.0)
 }
 
-/// Prepares a call: on `instance`, or on a new one. Nothing runs until the future is polled.
-pub fn call<B>(
-    guest: &Guest,
-    spec: Arc<InstanceSpec>,
-    instance: Option<Instance>,
-    secure: bool,
-    request: http::Request<B>,
-) -> (Call, Answer)
+/// What a call runs on.
+#[derive(Debug)]
+pub enum Start {
+    /// An instance that has answered before.
+    Warm(Instance),
+    /// A new one.
+    Cold(Guest, Arc<InstanceSpec>),
+}
+
+/// Prepares a call. Nothing runs until the future is polled.
+pub fn call<B>(start: Start, secure: bool, request: http::Request<B>) -> (Call, Answer)
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -191,25 +194,20 @@ where
         .boxed_unsync()
     };
     let request = http::Request::from_parts(parts, body);
-    (
-        run(guest.clone(), spec, instance, secure, request, sender, lost),
-        answer,
-    )
+    (run(start, secure, request, sender, lost), answer)
 }
 
 fn run(
-    guest: Guest,
-    spec: Arc<InstanceSpec>,
-    instance: Option<Instance>,
+    start: Start,
     secure: bool,
     request: http::Request<WasiBody>,
     sender: oneshot::Sender<Head>,
     lost: Arc<AtomicBool>,
 ) -> Call {
     let contained = AssertUnwindSafe(async move {
-        let mut instance = match instance {
-            Some(instance) => instance,
-            None => match Instance::new(&guest, &spec).await {
+        let mut instance = match start {
+            Start::Warm(instance) => instance,
+            Start::Cold(guest, spec) => match Instance::new(&guest, &spec).await {
                 Ok(instance) => instance,
                 Err(error) => {
                     return CallEnd {
@@ -267,12 +265,12 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    /// A body that is passed on as it comes, from a guest whose end it tells itself.
-    pub(crate) fn stream(body: WasiBody) -> Self {
+    /// A body of a guest whose instance sets `lost` when it ends too early.
+    pub(crate) fn of_stream(body: WasiBody, lost: Arc<AtomicBool>) -> Self {
         Self {
             first: None,
             rest: Some(body),
-            lost: Arc::default(),
+            lost,
         }
     }
 
@@ -280,50 +278,32 @@ impl AnswerBody {
     /// channel: as one buffer it gets a `content-length` and goes out in one write.
     #[must_use]
     pub fn gather(mut self) -> Self {
-        let Some(mut body) = self.rest.take() else {
-            return self;
-        };
         let mut context = Context::from_waker(Waker::noop());
-        match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Ready(Some(Ok(frame))) => self.first = Some(frame),
-            Poll::Ready(None) if !self.is_lost() => return self,
-            Poll::Ready(None) => {
-                return Self {
-                    rest: Some(failing(Error::HttpResponseIncomplete)),
-                    ..self
-                };
+        while let Some(mut body) = self.rest.take() {
+            if self.first.is_some() && body.is_end_stream() && !self.is_lost() {
+                break;
             }
-            Poll::Ready(Some(Err(error))) => {
-                return Self {
-                    rest: Some(failing(error)),
-                    ..self
-                };
-            }
-            Poll::Pending => {
-                return Self {
-                    rest: Some(body),
-                    ..self
-                };
-            }
+            self.rest = match Pin::new(&mut body).poll_frame(&mut context) {
+                Poll::Ready(Some(Ok(frame))) if self.first.is_none() => {
+                    self.first = Some(frame);
+                    self.rest = Some(body);
+                    continue;
+                }
+                Poll::Ready(Some(next)) => Some(preceded(next, body)),
+                Poll::Ready(None) if self.is_lost() => {
+                    Some(preceded(Err(Error::HttpResponseIncomplete), body))
+                }
+                Poll::Ready(None) => None,
+                Poll::Pending => Some(body),
+            };
+            break;
         }
-        if !self.is_lost() && body.is_end_stream() {
-            return self;
-        }
-        match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Ready(None) if !self.is_lost() => self,
-            Poll::Ready(None) => Self {
-                rest: Some(failing(Error::HttpResponseIncomplete)),
-                ..self
-            },
-            Poll::Pending => Self {
-                rest: Some(body),
-                ..self
-            },
-            Poll::Ready(Some(second)) => Self {
-                rest: Some(preceded(second, body)),
-                ..self
-            },
-        }
+        self
+    }
+
+    /// Whether nothing more has to come from the guest.
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_none()
     }
 
     fn is_lost(&self) -> bool {
@@ -331,16 +311,9 @@ impl AnswerBody {
     }
 }
 
-fn failing(error: Error) -> WasiBody {
-    let mut error = Some(error);
-    let frames =
-        futures::stream::poll_fn(move |_| Poll::Ready(error.take().map(Err::<Frame<Bytes>, _>)));
-    BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))
-}
-
-fn preceded(second: Result<Frame<Bytes>, Error>, mut rest: WasiBody) -> WasiBody {
-    let mut second = Some(second);
-    let frames = futures::stream::poll_fn(move |context| match second.take() {
+fn preceded(next: Result<Frame<Bytes>, Error>, mut rest: WasiBody) -> WasiBody {
+    let mut next = Some(next);
+    let frames = futures::stream::poll_fn(move |context| match next.take() {
         Some(frame) => Poll::Ready(Some(frame)),
         None => Pin::new(&mut rest).poll_frame(context),
     });

@@ -1,45 +1,49 @@
-//! 0.3 handlers: many requests share an instance, through wasmtime's own handler.
+//! 0.3 handlers: a few instances per dyno, each with a few requests at once.
 //!
-//! That handler queues without a bound and learns of an expired request only when the guest lets go, so the
-//! caller puts its own admission in front, and the instance's expiration is checked from outside the guest too.
+//! An instance's event loop is a task that runs where it is needed: on the thread that brings it a request while
+//! that is short, on the guest threads when it computes or is woken by I/O. A request goes to an instance that is
+//! not running at this moment; a new one is made only when all of them are. When an instance fails, requests that
+//! it had not yet taken go to another one; what it had taken fails with it, because its handler may have acted.
 
-use crate::call::{AnswerBody, Finished, exit_status};
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use crate::call::{AnswerBody, Finished};
 use crate::guest::Guest;
-use crate::host::{BoxError, Host};
+use crate::host::BoxError;
 use crate::instance::InstanceSpec;
-use crate::scheduling::GuestThreads;
-use crate::trap;
+use crate::scheduling::{CpuShare, GuestThreads, current_shard};
 use bytes::Bytes;
+use futures::channel::oneshot;
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Sleep;
-use wasmtime::component::GuestTaskId;
-use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
-    WorkerExpiration, WorkerState, WorkerStatus,
-};
-use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+use worker::{Job, Worker};
+
+/// Instances a request is offered to before it is given up.
+const ATTEMPTS_MAX: usize = 3;
 
 /// How instances of a 0.3 handler are shared and when they end.
 #[derive(Clone)]
 pub struct ConcurrentSpec {
     /// What each instance sees.
     pub instance: Arc<InstanceSpec>,
+    /// Instances there may be at once. The caller lets in at most this times `requests_at_once_max` requests.
+    pub instances_max: usize,
     /// Requests one instance answers at once.
     pub requests_at_once_max: usize,
     /// Requests one instance answers in its life.
-    pub requests_max: usize,
+    pub requests_max: u64,
+    /// Age at which an instance takes no more requests.
+    pub age_max: Duration,
     /// Time to the head of an answer.
     pub request_timeout: Duration,
-    /// How long an instance without requests is kept.
-    pub idle_timeout: Duration,
     /// Called when an instance ended other than by age.
     pub failed: Arc<dyn Fn(Finished) + Send + Sync>,
 }
@@ -48,6 +52,7 @@ impl fmt::Debug for ConcurrentSpec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ConcurrentSpec")
+            .field("instances_max", &self.instances_max)
             .field("requests_at_once_max", &self.requests_at_once_max)
             .finish_non_exhaustive()
     }
@@ -71,28 +76,37 @@ pub enum ConcurrentError {
 /// A 0.3 handler with its instances.
 #[derive(Clone)]
 pub struct ConcurrentService {
-    handler: ProxyHandler<State>,
-    threads: GuestThreads,
+    inner: Arc<Inner>,
 }
 
-impl fmt::Debug for ConcurrentService {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ConcurrentService")
-            .finish_non_exhaustive()
-    }
+struct Inner {
+    guest: Guest,
+    spec: ConcurrentSpec,
+    threads: GuestThreads,
+    share: Arc<CpuShare>,
+    workers: Mutex<Vec<Arc<Worker>>>,
 }
 
 impl ConcurrentService {
-    /// A service without instances; the first request makes one.
-    pub fn new(guest: Guest, spec: ConcurrentSpec, threads: GuestThreads) -> Self {
+    /// A service without instances; the first request makes one. They run under `share`.
+    pub fn new(
+        guest: Guest,
+        spec: ConcurrentSpec,
+        threads: GuestThreads,
+        share: Arc<CpuShare>,
+    ) -> Self {
         Self {
-            handler: ProxyHandler::new(State { guest, spec }),
-            threads,
+            inner: Arc::new(Inner {
+                guest,
+                spec,
+                threads,
+                share,
+                workers: Mutex::new(Vec::new()),
+            }),
         }
     }
 
-    /// Answers a request on the guest threads.
+    /// Answers a request. Dropping the future leaves the guest a short while to finish.
     pub fn handle<B>(
         &self,
         request: http::Request<B>,
@@ -108,128 +122,150 @@ impl ConcurrentService {
             })
             .boxed_unsync()
         });
-        let handler = self.handler.clone();
-        let mut answer = Box::pin(async move { handler.handle((), request).await });
-        let threads = self.threads.clone();
-        Box::pin(async move {
-            // The handler spawns its workers where it is polled: under the guest threads' context.
-            let polled = std::future::poll_fn(move |context| {
-                threads.within(|| answer.as_mut().poll(context))
-            });
-            polled
-                .await
-                .map(|response| response.map(AnswerBody::stream))
-                .map_err(|error| classify(&error))
-        })
+        let inner = self.inner.clone();
+        Box::pin(inner.answer(request))
+    }
+
+    /// Instances there are now.
+    pub fn instances(&self) -> usize {
+        let workers = self.inner.workers();
+        workers.iter().filter(|worker| !worker.has_ended()).count()
     }
 }
 
-fn classify(error: &wasmtime::Error) -> ConcurrentError {
-    if error.is::<ExpirationError>() {
-        ConcurrentError::Timeout
-    } else if error.is::<InstantiationError<()>>() {
-        ConcurrentError::NotStarted(format!("{error:#}"))
+impl fmt::Debug for ConcurrentService {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ConcurrentService")
+            .field("instances", &self.instances())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Worker>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        mut request: http::Request<WasiBody>,
+    ) -> Result<http::Response<AnswerBody>, ConcurrentError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let (sender, mut head) = oneshot::channel();
+            // Dropped with this future, which tells the guest's instance that the client has left.
+            let (_client, left) = tokio::sync::oneshot::channel();
+            let job = Job {
+                request,
+                sender,
+                left,
+            };
+            let worker = self.pick();
+            if let Some(back) = worker.take_on(job) {
+                request = back.request;
+                continue;
+            }
+            let mut early = None;
+            worker.run(|| {
+                // The guest goes on when its body is taken: a short one is whole before this returns.
+                early = match early.take() {
+                    Some(Ok(response)) => Some(Ok(gathered(response))),
+                    None => match head.try_recv() {
+                        Ok(Some(Ok(response))) => Some(Ok(gathered(with_mark(response, &worker)))),
+                        Ok(Some(Err(error))) => Some(Err(error)),
+                        _ => None,
+                    },
+                    failed => failed,
+                };
+            });
+            let head = match early {
+                Some(head) => Ok(head),
+                None => tokio::time::timeout(self.spec.request_timeout, head)
+                    .await
+                    .map_err(|_| ConcurrentError::Timeout)?
+                    .map(|head| head.map(|response| gathered(with_mark(response, &worker)))),
+            };
+            match head {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => request = NotTaken::request(error).map_err(classify)?,
+                Err(oneshot::Canceled) => {
+                    return Err(ConcurrentError::NoResponse("its instance ended".into()));
+                }
+            }
+        }
+        Err(ConcurrentError::NotStarted(
+            "its instances end before they take a request".into(),
+        ))
+    }
+
+    /// An instance that is not running, from this thread's own on; a new one while there may be more; else the
+    /// one with the fewest requests.
+    fn pick(self: &Arc<Self>) -> Arc<Worker> {
+        let mut workers = self.workers();
+        workers.retain(|worker| !worker.has_ended());
+        let (first, number) = (current_shard(), workers.len());
+        let open = (0..number)
+            .map(|offset| &workers[(first + offset) % number])
+            .filter(|worker| worker.is_open());
+        let chosen = match open.clone().find(|worker| worker.is_free()) {
+            None if number >= self.spec.instances_max => {
+                open.min_by_key(|worker| worker.requests())
+            }
+            free => free,
+        };
+        if let Some(chosen) = chosen {
+            return chosen.clone();
+        }
+        let worker = Worker::hire(self);
+        workers.push(worker.clone());
+        worker
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for worker in self.workers().iter() {
+            worker.retire();
+        }
+    }
+}
+
+/// No instance could be made.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct NotStarted(String);
+
+/// The answer, whose body tells when its instance is lost.
+fn with_mark(response: http::Response<WasiBody>, worker: &Worker) -> http::Response<AnswerBody> {
+    response.map(|body| AnswerBody::of_stream(body, worker.lost()))
+}
+
+fn gathered(response: http::Response<AnswerBody>) -> http::Response<AnswerBody> {
+    response.map(AnswerBody::gather)
+}
+
+/// An instance ended before it took the request, which is handed back untouched.
+#[derive(Debug, Error)]
+#[error("the instance ended before it took the request")]
+struct NotTaken(Mutex<Option<http::Request<WasiBody>>>);
+
+impl NotTaken {
+    fn error(request: http::Request<WasiBody>) -> wasmtime::Error {
+        wasmtime::Error::new(Self(Mutex::new(Some(request))))
+    }
+
+    /// The request, if that is what the error says.
+    fn request(error: wasmtime::Error) -> Result<http::Request<WasiBody>, wasmtime::Error> {
+        let Self(request) = error.downcast()?;
+        let request = request.into_inner().unwrap_or_else(PoisonError::into_inner);
+        request.ok_or_else(|| wasmtime::Error::msg("the request is gone"))
+    }
+}
+
+fn classify(error: wasmtime::Error) -> ConcurrentError {
+    if let Some(NotStarted(reason)) = error.downcast_ref() {
+        ConcurrentError::NotStarted(reason.clone())
     } else {
         ConcurrentError::NoResponse(format!("{error:#}"))
-    }
-}
-
-struct State {
-    guest: Guest,
-    spec: ConcurrentSpec,
-}
-
-impl HandlerState for State {
-    type StoreData = Host;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, Worker>> {
-        let mut store = self.spec.instance.store(self.guest.engine())?;
-        let service = self.guest.service()?.instantiate_async(&mut store).await?;
-        Ok(Instance {
-            store,
-            proxy: Proxy::P3(service),
-            view: |host| host.http(),
-            expiration: Expiration {
-                request_timeout: self.spec.request_timeout,
-                idle_timeout: self.spec.idle_timeout,
-                timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-                memory_exceeded: Box::pin(self.spec.instance.memory.wait_exceeded()),
-            },
-            state: Worker {
-                spec: self.spec.clone(),
-            },
-        })
-    }
-}
-
-struct Worker {
-    spec: ConcurrentSpec,
-}
-
-impl WorkerState for Worker {
-    type StoreData = Host;
-    type RequestData = ();
-
-    fn should_accept_request(&self, at_once: usize, total: usize) -> ShouldAccept {
-        if total >= self.spec.requests_max {
-            ShouldAccept::Never
-        } else if at_once >= self.spec.requests_at_once_max {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        _store: StoreContextMut<'_, Host>,
-        (): (),
-        _task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(tokio::time::sleep(self.spec.request_timeout))
-    }
-
-    fn drop(&self, store: Store<Host>, result: wasmtime::Result<()>) {
-        drop(store);
-        if let Err(error) = result {
-            (self.spec.failed)(match exit_status(&error) {
-                Some(status) => Finished::Exited(status),
-                None => Finished::Trapped(trap::describe(&error)),
-            });
-        }
-    }
-}
-
-/// Ends an instance from outside its event loop, which a busy guest may not turn.
-struct Expiration {
-    request_timeout: Duration,
-    idle_timeout: Duration,
-    timer: Pin<Box<Sleep>>,
-    /// Another instance of the dyno may be what went too far: all of them end.
-    memory_exceeded: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        status: WorkerStatus,
-        start: Instant,
-    ) -> Poll<()> {
-        if self.memory_exceeded.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        let allowed = match status {
-            WorkerStatus::Idle => self.idle_timeout,
-            WorkerStatus::Requests => self.request_timeout + crate::limits::ORPHAN_GRACE,
-            WorkerStatus::PostReturn => self.request_timeout,
-        };
-        let due = tokio::time::Instant::from_std(start + allowed);
-        if self.timer.deadline() != due {
-            self.timer.as_mut().reset(due);
-        }
-        self.timer.as_mut().poll(context)
     }
 }

@@ -7,13 +7,13 @@ use crate::interfaces::KeyValue;
 use crate::limits;
 use crate::memory::MemoryAccount;
 use crate::outbound::Outbound;
-use crate::scheduling::watch_epochs;
+use crate::scheduling::{ticks, watch_epochs};
 use crate::sockets::Loopback;
 use crate::stdio::Stdio;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -93,8 +93,8 @@ pub struct Instance {
     pub(crate) proxy: Proxy,
     /// Requests answered so far.
     pub served: u64,
-    /// When it was made.
-    pub created: Instant,
+    /// The tick at which it was made.
+    born: u64,
     /// Which guest code it came from, to tell instances of a base from those of its booted image.
     pub guest_id: u64,
 }
@@ -107,9 +107,15 @@ impl Instance {
             store,
             proxy,
             served: 0,
-            created: Instant::now(),
+            born: ticks(),
             guest_id: guest.id(),
         })
+    }
+
+    /// How long ago it was made, to a tick or so.
+    pub fn age(&self) -> Duration {
+        let ticks = ticks().saturating_sub(self.born);
+        limits::EPOCH_TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 }
 

@@ -34,7 +34,7 @@ mod stdio;
 mod trap;
 mod working_set;
 
-pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, NoAnswer, call};
+pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, NoAnswer, Start, call};
 pub use code_cache::{CodeCache, CodeCacheError, NativeCode};
 pub use command::{CommandExit, run_command};
 pub use compile_store::{CompileCounts, CompileStoreOptions};
@@ -51,6 +51,7 @@ pub use memory::{MemoryAccount, MemoryPressure};
 pub use outbound::{Outbound, TrustedRoots, TrustedRootsError};
 pub use scheduling::{
     CpuShare, GuestThreads, InlineCall, InlinePoll, Moved, MovedCall, Running, SchedulingCounts,
+    current_shard,
 };
 pub use snapshot::{SnapshotError, snapshot};
 pub use sockets::{ConnectError, Connection, GuestReading, Loopback};

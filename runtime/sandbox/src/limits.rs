@@ -23,6 +23,9 @@ pub const SUSPICION_WINDOW: Duration = Duration::from_millis(50);
 /// two ticks in that time.
 pub const SUSPICION_DOUBLINGS_MAX: u32 = 5;
 
+/// How many times a task that wakes itself is polled again at once on its caller's thread, before it moves.
+pub const INLINE_POLLS_MAX: u32 = 8;
+
 /// How often sleeping calls with a deadline are looked at.
 pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
 

@@ -9,16 +9,19 @@
 mod clock;
 mod inline;
 mod run_queue;
+mod shard;
 mod share;
 mod task;
 #[cfg(test)]
 mod tests;
 mod threads;
 
-pub(crate) use clock::advance;
+pub(crate) use clock::{advance, ticks};
 pub use inline::{InlineCall, InlinePoll};
+pub use shard::current_shard;
 pub use share::CpuShare;
 pub(crate) use task::panic_text;
+pub(crate) use threads::Resident;
 pub use threads::{GuestThreads, Moved, MovedCall, Running, SchedulingCounts};
 
 use std::cell::Cell;
@@ -44,7 +47,7 @@ pub(crate) fn watch_epochs<T: 'static>(store: &mut Store<T>) {
     store.epoch_deadline_callback(|_| {
         let poll = CURRENT.get();
         // The store's own deadline may have passed while the guest waited for I/O.
-        let left = poll.ends.saturating_sub(clock::ticks());
+        let left = poll.ends.saturating_sub(ticks());
         if left > 0 {
             return Ok(UpdateDeadline::Continue(left));
         }
@@ -56,9 +59,9 @@ pub(crate) fn watch_epochs<T: 'static>(store: &mut Store<T>) {
     });
 }
 
-/// Polls a future once; a guest in it may compute for so many ticks. True when it was struck.
+/// Polls a future once; a guest in it may compute for `budget` ticks. True when it was struck.
 fn poll_guest<F: Future + ?Sized>(
-    ticks: u64,
+    budget: u64,
     future: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> (Poll<F::Output>, bool) {
@@ -72,7 +75,7 @@ fn poll_guest<F: Future + ?Sized>(
     }
 
     let current = GuestPoll {
-        ends: clock::ticks() + ticks,
+        ends: ticks() + budget,
         struck: false,
     };
     let _outer = Restored(CURRENT.replace(current));

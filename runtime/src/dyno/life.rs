@@ -1,11 +1,12 @@
 //! One life of a dyno: what it serves with between a start and a crash or a rest.
 
+use super::free_list::FreeList;
 use super::port::Port;
 use super::{ExitStatus, Shared};
 use crate::environment;
 use crate::files::{self, DynoFiles};
 use crate::limits::{
-    IDLE_AFTER, INSTANCE_AGE_MAX, REQUEST_TIMEOUT, REQUESTS_AT_ONCE_PER_INSTANCE,
+    INSTANCE_AGE_MAX, REQUEST_TIMEOUT, REQUESTS_AT_ONCE_PER_INSTANCE, REQUESTS_AT_ONCE_PER_SERVER,
     REQUESTS_PER_INSTANCE_MAX,
 };
 use crate::log::{DynoLog, Notices};
@@ -62,7 +63,7 @@ pub(super) struct Life {
 pub(super) enum Serving {
     /// Instances of a 0.2 handler, one request at a time each.
     Instances {
-        free: Mutex<Vec<Instance>>,
+        free: FreeList<Instance>,
         spec: Arc<InstanceSpec>,
         /// Keeps the code mapped for as long as the life lasts.
         guest: Arc<Guest>,
@@ -113,7 +114,7 @@ impl Life {
     ) -> (Self, oneshot::Receiver<Crash>) {
         let memory = spec.memory.clone();
         let serving = Serving::Instances {
-            free: Mutex::new(vec![first]),
+            free: FreeList::new(first),
             spec,
             guest,
         };
@@ -133,13 +134,15 @@ impl Life {
         let reporter = Mutex::new(Some(reporter));
         let concurrent = ConcurrentSpec {
             instance: spec,
+            instances_max: shared.options.size.concurrency as usize,
             requests_at_once_max: REQUESTS_AT_ONCE_PER_INSTANCE,
-            requests_max: usize::try_from(REQUESTS_PER_INSTANCE_MAX).unwrap_or(usize::MAX),
+            requests_max: REQUESTS_PER_INSTANCE_MAX,
+            age_max: INSTANCE_AGE_MAX,
             request_timeout: REQUEST_TIMEOUT,
-            idle_timeout: IDLE_AFTER,
             failed: Arc::new(move |finished| report(&reporter, finished)),
         };
-        let service = ConcurrentService::new(guest, concurrent, shared.runtime.threads().clone());
+        let threads = shared.runtime.threads().clone();
+        let service = ConcurrentService::new(guest, concurrent, threads, shared.cpu.clone());
         let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_INSTANCE;
         let (life, _) = Self::new(
             shared,
@@ -158,7 +161,7 @@ impl Life {
         memory: Arc<MemoryAccount>,
         files: DynoFiles,
     ) -> Self {
-        let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_INSTANCE;
+        let at_once = shared.options.size.concurrency as usize * REQUESTS_AT_ONCE_PER_SERVER;
         let at_once = at_once.min(CONNECTIONS_MAX);
         let (life, _) = Self::new(
             shared,
@@ -203,27 +206,13 @@ impl Life {
         (life, crashed)
     }
 
-    /// The newest free instance of `guest`, if there is one: the newest is the warmest.
-    pub(super) fn take_free(&self, guest: &Guest) -> Option<Instance> {
-        let Serving::Instances { free, .. } = &self.serving else {
-            return None;
-        };
-        let mut free = lock(free);
-        loop {
-            let instance = free.pop()?;
-            if serves_on(&instance, guest) {
-                return Some(instance);
-            }
-        }
-    }
-
     /// Keeps an instance for the next request, unless its time is over.
-    pub(super) fn give_back(&self, instance: Instance, guest: &Guest) {
+    pub(super) fn give_back(&self, home: usize, instance: Instance, guest_id: u64) {
         let Serving::Instances { free, .. } = &self.serving else {
             return;
         };
-        if serves_on(&instance, guest) && !self.admission.is_closed() {
-            lock(free).push(instance);
+        if serves_on(&instance, guest_id) && !self.admission.is_closed() {
+            free.give_back(home, instance);
         }
     }
 
@@ -310,10 +299,11 @@ impl Life {
     }
 }
 
-fn serves_on(instance: &Instance, guest: &Guest) -> bool {
-    instance.guest_id == guest.id()
+/// Whether an instance is of this guest and may take another request.
+pub(super) fn serves_on(instance: &Instance, guest_id: u64) -> bool {
+    instance.guest_id == guest_id
         && instance.served < REQUESTS_PER_INSTANCE_MAX
-        && instance.created.elapsed() < INSTANCE_AGE_MAX
+        && instance.age() < INSTANCE_AGE_MAX
 }
 
 fn report(reporter: &Mutex<Option<oneshot::Sender<Crash>>>, finished: Finished) {

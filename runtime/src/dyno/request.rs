@@ -1,7 +1,7 @@
 //! One request on one dyno: admission, the guest's call on this thread or another, the answer.
 
 use super::admission::{Refused, admit};
-use super::life::{Crash, Life, Serving};
+use super::life::{Crash, Life, Serving, serves_on};
 use super::response::{StreamGuard, complete, streamed};
 use super::{InFlight, Shared};
 use crate::body::{RequestBody, ResponseBody};
@@ -9,7 +9,7 @@ use crate::error::CallError;
 use crate::limits::REQUEST_TIMEOUT;
 use dyno_sandbox::{
     Answer, AnswerBody, CallEnd, ConcurrentError, Finished, Guest, InlineCall, InlinePoll, Moved,
-    NoAnswer, call,
+    NoAnswer, Start, call,
 };
 use http::header::{HOST, HeaderValue};
 use std::pin::Pin;
@@ -32,47 +32,51 @@ pub(super) async fn answer(
         Err(Refused::HostFull) => return Err(CallError::HostFull),
     };
     name_host(&mut request);
-    match &life.serving {
+    let (free, spec, guest) = match &life.serving {
         Serving::Static(site) => {
             let (parts, _) = request.into_parts();
-            Ok(site.answer(&parts).await)
+            return Ok(site.answer(&parts).await);
         }
         Serving::Concurrent(service) => {
             let answer = service.handle(request).await;
-            concurrent_answer(answer, (permit, in_flight))
+            return concurrent_answer(answer, (permit, in_flight));
         }
-        Serving::Port(port) => port.answer(request, (permit, in_flight)).await,
-        Serving::Instances { spec, guest, .. } => {
-            let guest = guest.clone();
-            let instance = if shared.process.reuses_instances() {
-                life.take_free(&guest)
-            } else {
-                None
-            };
-            let secure = request
-                .headers()
-                .get("x-forwarded-proto")
-                .is_some_and(|scheme| scheme == "https");
-            let request_id = request.headers().get("x-request-id").cloned();
-            let (call, answer) = call(&guest, spec.clone(), instance, secure, request);
-            let work = Work {
-                request_id,
-                shared: shared.clone(),
-                life: life.clone(),
-                guest,
-                _permit: permit,
-                _in_flight: in_flight,
-            };
-            Handling {
-                call: Some(InlineCall::new(call)),
-                answer,
-                work: Some(work),
-                overtime: None,
-            }
-            .run()
-            .await
-        }
+        Serving::Port(port) => return port.answer(request, (permit, in_flight)).await,
+        Serving::Instances { free, spec, guest } => (free, spec, guest),
+    };
+    let (home, guest_id) = (free.home(), guest.id());
+    let reused = if shared.process.reuses_instances() {
+        free.take(home, |instance| serves_on(instance, guest_id))
+    } else {
+        None
+    };
+    let start = match reused {
+        Some(instance) => Start::Warm(instance),
+        None => Start::Cold(Guest::clone(guest), spec.clone()),
+    };
+    let secure = request
+        .headers()
+        .get("x-forwarded-proto")
+        .is_some_and(|scheme| scheme == "https");
+    let request_id = request.headers().get("x-request-id").cloned();
+    let (call, answer) = call(start, secure, request);
+    let work = Work {
+        request_id,
+        shared,
+        life,
+        guest_id,
+        home,
+        _permit: permit,
+        _in_flight: in_flight,
+    };
+    Handling {
+        call: Some(InlineCall::new(call)),
+        answer,
+        work: Some(work),
+        overtime: None,
     }
+    .run()
+    .await
 }
 
 /// A request without a host (HTTP/1.0) gets one: wasi:http wants an authority.
@@ -94,6 +98,7 @@ fn concurrent_answer<K: Send + 'static>(
     keep: K,
 ) -> Result<Response, CallError> {
     match answer {
+        Ok(response) if response.body().is_whole() => Ok(complete(response)),
         Ok(response) => Ok(streamed(response, StreamGuard::keeping(keep))),
         Err(ConcurrentError::Timeout) => Err(CallError::Timeout),
         Err(ConcurrentError::NotStarted(reason)) => Err(CallError::Internal(reason.into())),
@@ -109,7 +114,9 @@ struct Work {
     request_id: Option<HeaderValue>,
     shared: Arc<Shared>,
     life: Arc<Life>,
-    guest: Arc<Guest>,
+    guest_id: u64,
+    /// Where its instance goes when it is free again.
+    home: usize,
     _permit: OwnedSemaphorePermit,
     _in_flight: InFlight,
 }
@@ -127,7 +134,7 @@ impl Work {
                 let instance = end.instance;
                 if let Some(instance) = instance.filter(|_| self.shared.process.reuses_instances())
                 {
-                    self.life.give_back(instance, &self.guest);
+                    self.life.give_back(self.home, instance, self.guest_id);
                 }
                 "the handler returned without a response".into()
             }

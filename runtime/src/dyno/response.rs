@@ -22,12 +22,15 @@ pub(super) fn complete(response: http::Response<AnswerBody>) -> http::Response<R
     })
 }
 
-/// A response whose guest is still at work.
+/// A response whose guest may still be at work. What is there already goes out with the head.
 pub(super) fn streamed(
     response: http::Response<AnswerBody>,
     guard: StreamGuard,
 ) -> http::Response<ResponseBody> {
-    response.map(|body| Streamed { body, guard }.boxed_unsync())
+    response.map(|body| {
+        let body = body.gather();
+        Streamed { body, guard }.boxed_unsync()
+    })
 }
 
 /// Tells a running guest how long it may go on: a while after a whole response, briefly when the client left.

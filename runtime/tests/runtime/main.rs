@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod clients;
 mod dynos;
 mod examples;
 mod formations;

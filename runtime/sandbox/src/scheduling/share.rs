@@ -14,7 +14,7 @@ use std::time::Duration;
 /// third of a short call.
 const SAMPLE: u32 = 16;
 
-/// What the scheduler knows of one dyno. It must outlive nothing: what runs under it holds it.
+/// What the scheduler knows of one dyno.
 pub struct CpuShare {
     pub(super) line: LineId,
     pub(super) scheduler: Arc<Scheduler>,

@@ -1,9 +1,9 @@
 //! One thing that runs on the guest threads: its state, its waker, its trial, its deadline.
 
-use super::clock::now_ms;
+use super::clock::{now_ms, ticks};
 use super::poll_guest;
 use super::share::CpuShare;
-use crate::limits::{GUEST_TICKS, GUILTY_CPU};
+use crate::limits::{GUEST_TICKS, GUILTY_CPU, INLINE_POLLS_MAX, INLINE_TICKS};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,12 +62,18 @@ pub(super) enum Ended {
 }
 
 impl Task {
-    /// A task that counts as queued.
-    pub(super) fn new(id: u64, share: Arc<CpuShare>, future: BoxedFuture, on_trial: bool) -> Self {
+    /// A task that counts as queued, or else waits to be woken.
+    pub(super) fn new(
+        id: u64,
+        share: Arc<CpuShare>,
+        future: BoxedFuture,
+        queued: bool,
+        on_trial: bool,
+    ) -> Self {
         Self {
             id,
             share,
-            state: AtomicU8::new(QUEUED),
+            state: AtomicU8::new(if queued { QUEUED } else { IDLE }),
             future: Mutex::new(Some(future)),
             deadline_ms: AtomicU64::new(NO_DEADLINE),
             on_trial: AtomicBool::new(on_trial),
@@ -75,28 +81,58 @@ impl Task {
         }
     }
 
-    /// Polls it once, on a guest thread. Whatever it does, this returns.
+    /// Polls it once, on a guest thread, which took it from the queue.
     pub(super) fn run(self: &Arc<Self>) -> Turn {
         self.state.store(RUNNING, Ordering::Release);
+        match self.poll(GUEST_TICKS) {
+            Ok(struck) => self.requeue(struck),
+            Err(ended) => self.over(ended),
+        }
+    }
+
+    /// Polls it on this thread, as long as it is short and is woken; `None` when it is not idle. `between` runs after
+    /// each poll that leaves it waiting: what that makes ready is done here too.
+    pub(super) fn run_here(self: &Arc<Self>, between: &mut dyn FnMut()) -> Option<Turn> {
+        let begun = self
+            .state
+            .compare_exchange(IDLE, RUNNING, Ordering::AcqRel, Ordering::Acquire);
+        begun.ok()?;
+        let began = ticks();
+        let mut polls = 0;
+        loop {
+            let struck = match self.poll(INLINE_TICKS.saturating_sub(ticks() - began)) {
+                Ok(struck) => struck,
+                Err(ended) => return Some(self.over(ended)),
+            };
+            between();
+            polls += 1;
+            let turn = self.requeue(struck);
+            if turn != Turn::Woken || polls == INLINE_POLLS_MAX {
+                return Some(turn);
+            }
+            self.state.store(RUNNING, Ordering::Release);
+        }
+    }
+
+    /// Polls the future, whatever it does: whether it was struck, or how it ended.
+    fn poll(self: &Arc<Self>, ticks: u64) -> Result<bool, Ended> {
         if self.is_overdue() {
-            return self.over(Ended::CutOff);
+            return Err(Ended::CutOff);
         }
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         let polled = {
             let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(future) = future.as_mut() else {
-                return Turn::Ended(Ended::CutOff);
-            };
-            let poll = || poll_guest(GUEST_TICKS, future.as_mut(), &mut context);
+            let future = future.as_mut().ok_or(Ended::CutOff)?;
+            let poll = || poll_guest(ticks, future.as_mut(), &mut context);
             catch_unwind(AssertUnwindSafe(poll))
         };
         match polled {
-            Ok((Poll::Ready(()), _)) => self.over(Ended::Finished),
-            Ok((Poll::Pending, struck)) => self.requeue(struck),
+            Ok((Poll::Ready(()), _)) => Err(Ended::Finished),
+            Ok((Poll::Pending, struck)) => Ok(struck),
             Err(panic) => {
                 tracing::error!("a guest's task panicked: {}", panic_text(&*panic));
-                self.over(Ended::Panicked)
+                Err(Ended::Panicked)
             }
         }
     }
@@ -131,6 +167,14 @@ impl Task {
         }
     }
 
+    /// It was struck where it was called: what it does on the guest threads tells whether it overran.
+    pub(super) fn begin_trial(&self) {
+        self.trial_cpu_ns.store(0, Ordering::Relaxed);
+        if !self.on_trial.swap(true, Ordering::Relaxed) {
+            self.share.try_call();
+        }
+    }
+
     /// Counts the CPU of one turn of a call on trial; the verdict, once there is one.
     pub(super) fn verdict(&self, used_ns: u64, turn: Turn) -> Option<bool> {
         if !self.on_trial.load(Ordering::Relaxed) {
@@ -152,6 +196,10 @@ impl Task {
     pub(super) fn is_overdue(&self) -> bool {
         let deadline = self.deadline_ms.load(Ordering::Relaxed);
         deadline != NO_DEADLINE && deadline <= now_ms()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == IDLE
     }
 
     pub(super) fn is_done(&self) -> bool {

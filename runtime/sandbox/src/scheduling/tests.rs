@@ -250,11 +250,11 @@ async fn dropping_the_handle_stops_what_runs() {
         .map(|computing| {
             let held = held.clone();
             threads.run(&share, async move {
-                let _held = held;
                 if computing {
                     computes(u64::MAX).await;
                 }
                 pending::<()>().await;
+                drop(held);
             })
         })
         .collect();
@@ -290,11 +290,11 @@ async fn the_last_handle_ends_the_threads_and_drops_what_runs() {
         .map(|number| {
             let held = held.clone();
             threads.run(&share, async move {
-                let _held = held;
                 if number % 2 == 0 {
                     computes(u64::MAX).await;
                 }
                 pending::<()>().await;
+                drop(held);
             })
         })
         .collect();

@@ -9,9 +9,9 @@ use crate::limits::DEADLINE_SWEEP;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, ready};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -109,8 +109,21 @@ impl GuestThreads {
         };
         let scheduler = &self.inner.scheduler;
         Running {
-            task: scheduler.submit(share, Box::pin(future), Moved::Untried),
+            task: scheduler.submit(share, Box::pin(future), Start::Queued),
             output,
+        }
+    }
+
+    /// Gives a future a home: it runs when it is woken, on the guest threads or where it is called
+    /// ([`Resident::run_here`]).
+    pub(crate) fn reside<F>(&self, share: &Arc<CpuShare>, future: F) -> Resident
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let scheduler = &self.inner.scheduler;
+        Resident {
+            task: scheduler.submit(share, Box::pin(future), Start::Idle),
+            io: self.inner.handle().clone(),
         }
     }
 
@@ -129,14 +142,15 @@ impl GuestThreads {
         };
         let scheduler = &self.inner.scheduler;
         MovedCall {
-            task: scheduler.submit(share, Box::pin(future), moved),
+            task: scheduler.submit(
+                share,
+                Box::pin(future),
+                match moved {
+                    Moved::OnTrial => Start::OnTrial,
+                    Moved::Untried => Start::Queued,
+                },
+            ),
         }
-    }
-
-    /// Runs a closure in the context of the I/O runtime, so that what it spawns is spawned there.
-    pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _entered = self.inner.handle().enter();
-        work()
     }
 
     /// Runs host work that waits: it must not poll guests, or compute.
@@ -226,6 +240,50 @@ impl MovedCall {
     }
 }
 
+/// A future that runs when it is woken, where it is woken.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    task: Option<Arc<Task>>,
+    io: tokio::runtime::Handle,
+}
+
+impl Resident {
+    /// Wakes it, and runs it on this thread while that is short, with `between` after each poll. When it runs
+    /// already, or its dyno is suspected, the guest threads run it.
+    pub(crate) fn run_here(&self, mut between: impl FnMut()) {
+        let Some(task) = &self.task else { return };
+        if task.share.is_suspected() {
+            return task.wake_by_ref();
+        }
+        // Its timers and connections outlive this thread's runtime.
+        let _entered = self.io.enter();
+        match task.share.sampled(|| task.run_here(&mut between)) {
+            Some(turn) => task.share.scheduler.settle_here(task, turn),
+            None => task.wake_by_ref(),
+        }
+    }
+
+    /// Wakes it on the guest threads.
+    pub(crate) fn wake(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Whether it waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.is_idle())
+    }
+}
+
+/// How a task starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Queued,
+    OnTrial,
+    Idle,
+}
+
 /// A call with what is to be done at its end, whichever that is.
 struct Finishing<D: FnOnce(CallEnd)> {
     call: Option<Call>,
@@ -266,6 +324,8 @@ pub(super) struct Scheduler {
     draining: Mutex<Vec<Weak<Task>>>,
     draining_began: Notify,
     counts: Counts,
+    /// Set under the lock of `state`.
+    stopped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -275,7 +335,6 @@ struct State {
     tasks: HashMap<u64, Arc<Task>>,
     last_id: u64,
     idle_threads: usize,
-    stopped: bool,
 }
 
 #[derive(Default)]
@@ -312,25 +371,33 @@ impl Scheduler {
         &self,
         share: &Arc<CpuShare>,
         future: BoxedFuture,
-        moved: Moved,
+        start: Start,
     ) -> Option<Arc<Task>> {
-        let on_trial = moved == Moved::OnTrial;
+        let (queued, on_trial) = (start != Start::Idle, start == Start::OnTrial);
         let task = {
             let mut state = self.state();
-            if state.stopped || share.is_closed() {
+            if self.is_stopped() || share.is_closed() {
                 drop(state);
                 drop(future);
                 return None;
             }
             state.last_id += 1;
-            let task = Arc::new(Task::new(state.last_id, share.clone(), future, on_trial));
+            let task = Arc::new(Task::new(
+                state.last_id,
+                share.clone(),
+                future,
+                queued,
+                on_trial,
+            ));
             state.tasks.insert(task.id, task.clone());
             if on_trial {
                 share.try_call();
                 count(&self.counts.tried);
             }
-            state.queue.push(share.line, task.clone());
-            self.call_thread(&state);
+            if queued {
+                state.queue.push(share.line, task.clone());
+                self.call_thread(&state);
+            }
             task
         };
         Some(task)
@@ -339,11 +406,15 @@ impl Scheduler {
     /// Puts a task that was woken back into its line.
     pub(super) fn push(&self, task: Arc<Task>) {
         let mut state = self.state();
-        if !state.stopped {
+        if !self.is_stopped() {
             let line = task.share.line;
             state.queue.push(line, task);
             self.call_thread(&state);
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     fn call_thread(&self, state: &State) {
@@ -367,7 +438,7 @@ impl Scheduler {
     fn next(&self) -> Option<Arc<Task>> {
         let mut state = self.state();
         loop {
-            if state.stopped {
+            if self.is_stopped() {
                 return None;
             }
             if let Some(task) = state.queue.take() {
@@ -390,19 +461,38 @@ impl Scheduler {
                 count(&self.counts.convicted);
             }
         }
+        let mut state = self.state();
+        state.queue.settle(task.share.line, used_ns);
+        self.follow(state, task, turn);
+    }
+
+    /// After a turn on a thread that is not one of these.
+    fn settle_here(&self, task: &Arc<Task>, turn: Turn) {
+        match turn {
+            // The most frequent end of a turn takes no lock.
+            Turn::Waiting if !self.is_stopped() => return,
+            Turn::Struck => {
+                task.begin_trial();
+                count(&self.counts.tried);
+            }
+            Turn::Waiting | Turn::Woken | Turn::Ended(_) => {}
+        }
+        self.follow(self.state(), task, turn);
+    }
+
+    /// Queues a task again, or lets it go.
+    fn follow(&self, mut state: MutexGuard<'_, State>, task: &Arc<Task>, turn: Turn) {
         match turn {
             Turn::Ended(Ended::CutOff) => count(&self.counts.cut_off),
             Turn::Ended(Ended::Panicked) => count(&self.counts.panicked),
             _ => {}
         }
-        let mut state = self.state();
-        state.queue.settle(task.share.line, used_ns);
         match turn {
-            Turn::Struck | Turn::Woken if !state.stopped => {
+            Turn::Struck | Turn::Woken if !self.is_stopped() => {
                 state.queue.push(task.share.line, task.clone());
                 self.call_thread(&state);
             }
-            Turn::Struck | Turn::Woken | Turn::Waiting if state.stopped => {
+            Turn::Struck | Turn::Woken | Turn::Waiting if self.is_stopped() => {
                 drop(state);
                 task.drop_future();
             }
@@ -465,7 +555,7 @@ impl Scheduler {
     fn stop(&self) {
         let tasks = {
             let mut state = self.state();
-            state.stopped = true;
+            self.stopped.store(true, Ordering::Release);
             std::mem::take(&mut state.tasks)
         };
         self.ready.notify_all();
