@@ -1,5 +1,6 @@
 //! What a store carries on the host's side: WASI contexts, limits, the way out.
 
+use crate::context::{Context, LeasedContext};
 use crate::files::{FileShare, Listings};
 use crate::instance::{InstanceSpec, Mount};
 use crate::limits;
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
     WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -24,7 +25,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Host {
     pub(crate) spec: Arc<InstanceSpec>,
     pub(crate) table: ResourceTable,
-    wasi: WasiCtx,
+    context: LeasedContext,
     http: WasiHttpCtx,
     hooks: Hooks,
     pub(crate) memory: MemoryShare,
@@ -42,7 +43,7 @@ impl Host {
         Ok(Self {
             spec: spec.clone(),
             table,
-            wasi: wasi_context(spec)?.build(),
+            context: LeasedContext::take(&spec.contexts, || context(spec))?,
             http,
             hooks: Hooks {
                 outbound: spec.outbound.clone(),
@@ -81,17 +82,29 @@ impl fmt::Debug for Host {
     }
 }
 
-/// What the guest sees of the world.
-pub(crate) fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtxBuilder> {
+fn context(spec: &InstanceSpec) -> wasmtime::Result<Context> {
+    let (mut builder, output) = wasi_context(spec)?;
+    Ok(Context {
+        wasi: builder.build(),
+        output,
+    })
+}
+
+/// What the guest sees of the world, and the streams it writes its lines to.
+pub(crate) fn wasi_context(
+    spec: &InstanceSpec,
+) -> wasmtime::Result<(WasiCtxBuilder, Vec<LineStream>)> {
     let mut builder = WasiCtxBuilder::new();
+    let mut output = Vec::new();
     match &spec.stdio {
         Stdio::Inherit => {
             builder.inherit_stdio();
         }
         Stdio::Lines(sink) => {
-            builder
-                .stdout(LineStream::new(sink.clone()))
-                .stderr(LineStream::new(sink.clone()));
+            let streams = [(); 2].map(|()| LineStream::new(sink.clone()));
+            output.extend(streams.clone());
+            let [stdout, stderr] = streams;
+            builder.stdout(stdout).stderr(stderr);
         }
     }
     for (name, value) in &spec.environment {
@@ -116,7 +129,7 @@ pub(crate) fn wasi_context(spec: &InstanceSpec) -> wasmtime::Result<WasiCtxBuild
     }
     builder.max_random_size(limits::RANDOM_BYTES_MAX);
     permit_network(&mut builder, &spec.outbound);
-    Ok(builder)
+    Ok((builder, output))
 }
 
 /// Lets sockets through the app's policy, address by address.
@@ -147,7 +160,7 @@ fn permit_network(builder: &mut WasiCtxBuilder, outbound: &Outbound) {
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.context.wasi(),
             table: &mut self.table,
         }
     }

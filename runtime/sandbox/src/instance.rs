@@ -1,5 +1,6 @@
 //! One instance: a store, what it may see, and the guest's exports.
 
+use crate::context::ContextPool;
 use crate::files::FileAccount;
 use crate::guest::Guest;
 use crate::host::Host;
@@ -54,6 +55,8 @@ pub struct InstanceSpec {
     pub loopback: Option<Arc<Loopback>>,
     /// A permit per TCP socket.
     pub(crate) sockets: Arc<Semaphore>,
+    /// For instances of this very specification.
+    pub(crate) contexts: ContextPool,
 }
 
 impl InstanceSpec {
@@ -72,6 +75,7 @@ impl InstanceSpec {
             outbound,
             loopback: None,
             sockets: Arc::new(Semaphore::new(limits::SOCKETS_MAX)),
+            contexts: ContextPool::default(),
         }
     }
 

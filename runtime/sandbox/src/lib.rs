@@ -12,6 +12,7 @@ mod code_cache;
 mod command;
 mod compile_store;
 mod concurrent;
+mod context;
 mod egress;
 mod engine;
 mod files;

@@ -35,6 +35,9 @@ pub const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 /// Bytes of one line a guest may log; longer lines are cut into pieces of this size (Heroku's bound).
 pub const LOG_LINE_BYTES_MAX: usize = 10_000;
 
+/// Contexts (open directories, a copy of the environment) that a dyno keeps for its next instances.
+pub const CONTEXTS_KEPT_MAX: usize = 4;
+
 /// Host objects (streams, requests, files, timers) one instance may hold; to make one more traps. Each may have
 /// up to 64 KiB behind it, so that this bounds what the host holds for a guest that hoards them.
 pub const RESOURCES_MAX: usize = 2_000;

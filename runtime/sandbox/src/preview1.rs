@@ -45,8 +45,9 @@ impl Preview1 {
 
     /// Runs it from start to end.
     pub(crate) async fn run(&self, spec: &InstanceSpec) -> wasmtime::Result<CommandExit> {
+        let (mut wasi, _output) = wasi_context(spec)?;
         let state = State {
-            wasi: wasi_context(spec)?.build_p1(),
+            wasi: wasi.build_p1(),
             memory: MemoryShare::new(spec.memory.clone()),
         };
         let mut store = Store::new(self.linked.module().engine(), state);

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::thread;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -57,6 +58,21 @@ impl LineStream {
     }
 }
 
+impl LineStream {
+    /// Gives out a line that has no newline yet.
+    pub(crate) fn end_line(&self) {
+        let shared = &self.shared;
+        let mut partial = shared
+            .partial
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A sink that panicked would panic again, and twice is the end of the process.
+        if !partial.is_empty() && !thread::panicking() {
+            shared.emit(&mut partial);
+        }
+    }
+}
+
 impl Shared {
     fn push(&self, mut bytes: &[u8]) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +112,7 @@ impl Drop for Shared {
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        if !partial.is_empty() {
+        if !partial.is_empty() && !thread::panicking() {
             self.emit(&mut partial);
         }
     }
