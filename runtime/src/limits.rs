@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Requests that may wait for a free instance of one dyno; one more is refused as too deep a backlog (H11).
-pub const QUEUE_PER_DYNO_MAX: usize = 50;
+/// Requests that may wait for a free instance of one dyno; one more is refused as too deep a backlog (H11). Heroku's
+/// router queues 50 in front of the backlog of the dyno's own server; here this is the only queue.
+pub const QUEUE_PER_DYNO_MAX: usize = 1_000;
 
 /// Requests one instance answers before it is replaced, which bounds what a slow leak can hold.
 pub const REQUESTS_PER_INSTANCE_MAX: u64 = 100_000;

@@ -2,9 +2,11 @@
 
 use crate::place::{Place, get, text, until};
 use bytes::Bytes;
+use dyno_runtime::limits::QUEUE_PER_DYNO_MAX;
 use dyno_runtime::{CallError, Dyno, DynoSize};
 use http_body_util::{BodyExt, Full};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 async fn gone(place: Place, dyno: Dyno) {
@@ -72,6 +74,32 @@ async fn guests_that_spin_leave_their_neighbours_alone_and_end_with_their_client
         |count| *count == 0,
     )
     .await;
+    gone(place, dyno).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_queue_for_a_busy_dyno_up_to_a_bound() {
+    let place = Place::new().await;
+    let size = DynoSize {
+        concurrency: 1,
+        ..DynoSize::default()
+    };
+    let (dyno, _) = place.web("spin", size).await;
+    let mut clients = JoinSet::new();
+    clients.spawn(dyno.clone().oneshot(get("/")));
+    until("it spins", || dyno.in_flight(), |count| *count == 1).await;
+    for _ in 0..QUEUE_PER_DYNO_MAX {
+        clients.spawn(dyno.clone().oneshot(get("/")));
+    }
+    until(
+        "the queue is full",
+        || dyno.in_flight(),
+        |count| *count == QUEUE_PER_DYNO_MAX + 1,
+    )
+    .await;
+    let error = dyno.clone().oneshot(get("/")).await.unwrap_err();
+    assert!(matches!(error, CallError::QueueFull), "{error}");
+    clients.shutdown().await;
     gone(place, dyno).await;
 }
 
