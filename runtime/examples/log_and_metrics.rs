@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use dyno_runtime::{
-    Formation, FormationOptions, LogLine, LogSink, Process, ProcessSpec, Runtime, RuntimeOptions,
+    Dyno, Formation, FormationOptions, LogLine, LogSink, Process, ProcessSpec, Runtime,
+    RuntimeOptions,
 };
 use dyno_slug::{SlugStore, StoredSlug};
 use http_body_util::Empty;
@@ -78,7 +79,7 @@ pub async fn serve(slug: StoredSlug, state: &Path) -> Result<Arc<Figures>, Box<d
         service.call(request).await?;
     }
     // What a dyno holds is asked for, whenever the monitoring system wants to know.
-    let memory: u64 = app.dynos().iter().map(|dyno| dyno.memory_used()).sum();
+    let memory: u64 = app.dynos().iter().map(Dyno::memory_used).sum();
     figures.memory_bytes.store(memory, Ordering::Relaxed);
     Ok(figures)
 }
