@@ -39,7 +39,8 @@ async fn a_rust_server_that_listens_on_its_port_is_served_through_a_crash() {
     let body = "x".repeat(1_000_000);
     let answer = app.ask(app.request(Method::POST, "/").body(body)).await;
     assert_eq!(answer.with_status(200).text().len(), 1_000_000);
-    let said = up.all();
+    let logs = place.run(["logs", "--app", "server"]).await;
+    let said = logs.succeeded().output;
     assert!(said.contains("listening on 0.0.0.0:5000"), "{said}");
 
     app.get("/exit").await.with_status(503);
