@@ -147,8 +147,17 @@ pub fn with_memory(bytes: u64) -> DynoSize {
 
 async fn load(runtime: &Runtime, directory: &Path, guest: &str, world: World) -> Process {
     let slug = slug(directory, guest, world);
-    let spec = ProcessSpec::new("test", slug, "web".parse().unwrap());
+    let spec = ProcessSpec::new("test", slug, process_type(world).parse().unwrap());
     Process::load(runtime, spec).await.unwrap()
+}
+
+/// A command that is called `web` would be waited for to listen.
+fn process_type(world: World) -> &'static str {
+    if world == World::Command {
+        "worker"
+    } else {
+        "web"
+    }
 }
 
 fn slug(directory: &Path, guest: &str, world: World) -> StoredSlug {
@@ -161,7 +170,7 @@ fn slug(directory: &Path, guest: &str, world: World) -> StoredSlug {
     SlugBuilder::new(FileSource::new(&app))
         .buildpack("wasm", "0")
         .process(
-            "web".parse().unwrap(),
+            process_type(world).parse().unwrap(),
             ProcessSource::new(guest, world).component(&component),
         )
         .write(&slug)

@@ -4,9 +4,6 @@ use clap::Args;
 
 use crate::{command, places};
 
-/// What users run.
-const PROFILE: &str = "release";
-
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Arguments of the benchmark (try --help after --)
@@ -16,15 +13,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut build = command::cargo();
-    build.args([
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "dyno",
-        "--package",
-        "dyno-bench",
-    ]);
+    // The same selection as the tests': another one would compile wasmtime once more.
+    build.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    build.args(["--tests", "--examples"]);
     command::run(&mut build)?;
     let mut bench = std::process::Command::new(places::target().join("release/dyno-bench"));
     bench
