@@ -163,7 +163,7 @@ async fn fair(arguments: &Arguments) -> anyhow::Result<()> {
     let fairness = fairness::measure(&neighbours, rounds, seconds, &work_dir).await?;
     let head = head(
         "A hello asked every 2 ms on one connection, and every 100 ms a call that computes for some 20 ms, beside calls that never \
-         end. All dynos are of the same size.",
+         end. All dynos are of the same size, which runs four calls at once: of sixteen in one dyno, twelve wait.",
         load_before,
         &programs,
     );

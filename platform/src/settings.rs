@@ -157,6 +157,9 @@ impl Settings {
         if settings.build.concurrency == 0 {
             return Err(invalid("build.concurrency must be at least 1".to_owned()));
         }
+        if settings.router.threads == Some(0) {
+            return Err(invalid("router.threads must be at least 1".to_owned()));
+        }
         if settings.account.email.is_empty() || settings.account.email.chars().any(char::is_control)
         {
             return Err(invalid("account.email must be a line of text".to_owned()));
@@ -197,6 +200,13 @@ mod tests {
             text.contains("/etc/dyno.toml") && text.contains("timeout"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_router_without_threads_is_refused() {
+        let error = Settings::parse("[router]\nthreads = 0\n", Path::new("dyno.toml"))
+            .expect_err("refused");
+        assert!(error.to_string().contains("router.threads"), "{error}");
     }
 
     #[test]
