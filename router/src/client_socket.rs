@@ -1,11 +1,10 @@
-//! The client's end of a connection, as hyper reads and writes it: the bytes peeked at come first, the clocks are kept.
+//! The client's end of a connection, as hyper reads and writes it: the clocks are kept.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -28,7 +27,6 @@ impl ClientStream for TcpStream {
 
 pub(crate) struct ClientSocket<S: ClientStream> {
     stream: S,
-    peeked: BytesMut,
     connection: Arc<ConnectionContext>,
     /// Runs once the connection is a tunnel.
     idle: Option<Pin<Box<Sleep>>>,
@@ -36,15 +34,9 @@ pub(crate) struct ClientSocket<S: ClientStream> {
 }
 
 impl<S: ClientStream> ClientSocket<S> {
-    pub(crate) fn new(
-        stream: S,
-        peeked: BytesMut,
-        places: Places,
-        connection: Arc<ConnectionContext>,
-    ) -> Self {
+    pub(crate) fn new(stream: S, places: Places, connection: Arc<ConnectionContext>) -> Self {
         Self {
             stream,
-            peeked,
             connection,
             idle: None,
             _places: places,
@@ -91,18 +83,12 @@ impl<S: ClientStream> AsyncRead for ClientSocket<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        if self.peeked.is_empty() {
-            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-                Poll::Ready(result) => result?,
-                Poll::Pending if self.connection.clocks().is_tunnel() => {
-                    return self.poll_idle(cx).map(Err);
-                }
-                Poll::Pending => return Poll::Pending,
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(result) => result?,
+            Poll::Pending if self.connection.clocks().is_tunnel() => {
+                return self.poll_idle(cx).map(Err);
             }
-        } else {
-            let count = self.peeked.len().min(buffer.remaining());
-            buffer.put_slice(&self.peeked[..count]);
-            self.peeked.advance(count);
+            Poll::Pending => return Poll::Pending,
         }
         if buffer.filled().len() > before {
             self.connection.clocks().read();

@@ -22,16 +22,16 @@ pub(crate) struct ConnectionContext {
 }
 
 impl ConnectionContext {
-    pub(crate) fn new(edge: Arc<Edge>, client: SocketAddr, local: SocketAddr) -> Arc<Self> {
+    pub(crate) fn new(edge: Arc<Edge>, client: SocketAddr, local: SocketAddr) -> Self {
         // An IPv4 client of a dual-stack socket is known by its IPv4 address.
         let address = client.ip().to_canonical().to_string();
-        Arc::new(Self {
+        Self {
             edge,
             client_address: HeaderValue::from_str(&address)
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
             local_port: HeaderValue::from(local.port()),
             clocks: Clocks::new(),
-        })
+        }
     }
 
     pub(crate) fn edge(&self) -> &Arc<Edge> {

@@ -1,19 +1,16 @@
-//! Serves one connection: peeks at its first bytes, runs the protocol, watches its clocks and the drain.
+//! Serves one connection: runs the protocol that its first bytes tell, watches its clocks and the drain.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,23 +19,10 @@ use crate::answer::Answer;
 use crate::client_socket::{ClientSocket, ClientStream};
 use crate::connection::{ConnectionContext, Verdict};
 use crate::error_code::ErrorCode;
+use crate::first_bytes::{self, HttpVersion, Opening, Peeked};
 use crate::journey::{self, Abort};
 use crate::limits;
 use crate::options::Limits;
-
-const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// First byte of a TLS record that carries a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
-const PEEK_BYTES: usize = 4096;
-
-/// What the first bytes of a connection say. The door for further protocols on the one port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Http1,
-    Http2,
-    /// Not served yet: closed without a guess.
-    Tls,
-}
 
 /// Where a listener is in its life; shared by its connections.
 #[derive(Debug, Default)]
@@ -47,7 +31,7 @@ pub(crate) struct Lifecycle {
     changed: Notify,
 }
 
-const SERVING: u8 = 0;
+// The phases, in their order; the first, 0, is serving.
 const DRAINING: u8 = 1;
 const CUT: u8 = 2;
 
@@ -67,6 +51,18 @@ impl Lifecycle {
 
     fn phase(&self) -> u8 {
         self.phase.load(Ordering::SeqCst)
+    }
+
+    /// Resolves in `phase` and in every later one.
+    async fn reached(&self, phase: u8) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.phase() >= phase {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -111,77 +107,61 @@ impl Protocols {
 
 /// Serves a connection to its end. Answers whether it had to be cut.
 pub(crate) async fn serve<S: ClientStream>(
-    connection: Arc<ConnectionContext>,
-    mut stream: S,
+    connection: ConnectionContext,
+    stream: S,
     places: Places,
     lifecycle: &Lifecycle,
 ) -> bool {
-    let peek_timeout = connection.edge().options.timeouts.request_head;
-    let mut drained = pin!(drained(lifecycle));
-    let peeked = tokio::select! {
+    let opening = opening(&connection, lifecycle, stream, first_bytes::sniff).await;
+    match opening {
+        Some((Opening::Http(version), stream)) => {
+            serve_http(connection, version, stream, places, lifecycle).await
+        }
+        // Not served: closed without a guess.
+        Some((Opening::Tls, _)) | None => false,
+    }
+}
+
+/// What the client begins with. `None` when it closed, broke or said nothing in time, or when the router
+/// stops: nothing was asked yet, so nothing is lost and there is no line.
+async fn opening<S: ClientStream, T>(
+    connection: &ConnectionContext,
+    lifecycle: &Lifecycle,
+    stream: S,
+    sniff: impl Fn(&[u8]) -> Option<T>,
+) -> Option<(T, Peeked<S>)> {
+    let timeout = connection.edge().options.timeouts.request_head;
+    tokio::select! {
         biased;
-        peeked = tokio::time::timeout(peek_timeout, peek(&mut stream)) => peeked,
-        // Nothing was asked yet, so nothing is lost.
-        () = &mut drained => return false,
-    };
-    // Closed, silent or broken before it said anything: no request, no line.
-    let Ok(Ok(Some((protocol, bytes)))) = peeked else {
-        return false;
-    };
+        peeked = tokio::time::timeout(timeout, first_bytes::peek(stream, sniff)) => peeked.ok()?.ok()?,
+        () = lifecycle.reached(DRAINING) => None,
+    }
+}
+
+async fn serve_http<S: ClientStream>(
+    connection: ConnectionContext,
+    version: HttpVersion,
+    stream: Peeked<S>,
+    places: Places,
+    lifecycle: &Lifecycle,
+) -> bool {
     let edge = Arc::clone(connection.edge());
+    let connection = Arc::new(connection);
     let service = Requests {
         connection: Arc::clone(&connection),
     };
-    let io = TokioIo::new(ClientSocket::new(
-        stream,
-        bytes,
-        places,
-        Arc::clone(&connection),
-    ));
-    match protocol {
-        Protocol::Http1 => {
+    let io = TokioIo::new(ClientSocket::new(stream, places, Arc::clone(&connection)));
+    match version {
+        HttpVersion::Http1 => {
             let served = edge.protocols.http1.serve_connection(io, service);
             let served = Box::pin(served.with_upgrades());
             run(served, &connection, lifecycle, Heads::BetweenRequests).await
         }
-        Protocol::Http2 => {
+        HttpVersion::Http2 => {
             let served = Box::pin(edge.protocols.http2.serve_connection(io, service));
             run(served, &connection, lifecycle, Heads::Anytime).await
         }
-        Protocol::Tls => false,
     }
-}
-
-async fn drained(lifecycle: &Lifecycle) {
-    let mut changed = pin!(lifecycle.changed.notified());
-    changed.as_mut().enable();
-    if lifecycle.phase() == SERVING {
-        changed.await;
-    }
-}
-
-/// Reads until the first bytes tell the protocol. `None`: closed before.
-async fn peek<S: ClientStream>(stream: &mut S) -> io::Result<Option<(Protocol, BytesMut)>> {
-    let mut bytes = BytesMut::with_capacity(PEEK_BYTES);
-    loop {
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Ok(None);
-        }
-        if let Some(protocol) = sniff(&bytes) {
-            return Ok(Some((protocol, bytes)));
-        }
-    }
-}
-
-fn sniff(bytes: &[u8]) -> Option<Protocol> {
-    if bytes.first() == Some(&TLS_HANDSHAKE) {
-        return Some(Protocol::Tls);
-    }
-    let compared = bytes.len().min(H2_PREFACE.len());
-    if bytes[..compared] != H2_PREFACE[..compared] {
-        return Some(Protocol::Http1);
-    }
-    (compared == H2_PREFACE.len()).then_some(Protocol::Http2)
 }
 
 /// Do bytes between two requests belong to a request head?

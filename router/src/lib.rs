@@ -17,6 +17,7 @@ mod edges;
 mod error_code;
 mod error_page;
 mod fallback;
+mod first_bytes;
 mod forwarded_headers;
 mod host;
 mod journey;
