@@ -14,6 +14,10 @@ use crate::connection::ConnectionContext;
 
 /// A stream that clients connect with.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether what was written may lie in the stream itself, for a flush to wait for. A constant, so that
+    /// a plain socket pays nothing for the answer.
+    const KEEPS_WRITES: bool = false;
+
     /// Makes the coming close a reset.
     fn reset_on_close(&self) {}
 }
@@ -122,7 +126,15 @@ impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if S::KEEPS_WRITES {
+            // A client that does not read is seen here first: a write that fits into the buffer has succeeded.
+            match result {
+                Poll::Pending => self.connection.clocks().write_blocked(),
+                Poll::Ready(_) => self.connection.clocks().written(),
+            }
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -18,6 +18,7 @@ pub(crate) struct ConnectionContext {
     edge: Arc<Edge>,
     client_address: HeaderValue,
     local_port: HeaderValue,
+    protocol: &'static str,
     clocks: Clocks,
 }
 
@@ -30,6 +31,7 @@ impl ConnectionContext {
             client_address: HeaderValue::from_str(&address)
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
             local_port: HeaderValue::from(local.port()),
+            protocol: "http",
             clocks: Clocks::new(),
         }
     }
@@ -46,10 +48,14 @@ impl ConnectionContext {
         &self.local_port
     }
 
-    /// `http`, until there is TLS.
-    #[allow(clippy::unused_self)]
+    /// The connection has turned out to be TLS.
+    pub(crate) fn secured(&mut self) {
+        self.protocol = "https";
+    }
+
+    /// `http` or `https`.
     pub(crate) fn protocol(&self) -> &'static str {
-        "http"
+        self.protocol
     }
 
     pub(crate) fn clocks(&self) -> &Clocks {

@@ -23,6 +23,7 @@ use crate::first_bytes::{self, HttpVersion, Opening, Peeked};
 use crate::journey::{self, Abort};
 use crate::limits;
 use crate::options::Limits;
+use crate::tls::Tls;
 
 /// Where a listener is in its life; shared by its connections.
 #[derive(Debug, Default)]
@@ -112,13 +113,40 @@ pub(crate) async fn serve<S: ClientStream>(
     places: Places,
     lifecycle: &Lifecycle,
 ) -> bool {
-    let opening = opening(&connection, lifecycle, stream, first_bytes::sniff).await;
-    match opening {
+    let edge = Arc::clone(connection.edge());
+    match opening(&connection, lifecycle, stream, first_bytes::sniff).await {
         Some((Opening::Http(version), stream)) => {
             serve_http(connection, version, stream, places, lifecycle).await
         }
-        // Not served: closed without a guess.
-        Some((Opening::Tls, _)) | None => false,
+        Some((Opening::Tls, stream)) => match &edge.tls {
+            // In a box, or every plain connection would be as large as one of TLS.
+            Some(tls) => Box::pin(serve_tls(tls, connection, stream, places, lifecycle)).await,
+            // Closed without a guess.
+            None => false,
+        },
+        None => false,
+    }
+}
+
+async fn serve_tls<S: ClientStream>(
+    tls: &Tls,
+    mut connection: ConnectionContext,
+    stream: Peeked<S>,
+    places: Places,
+    lifecycle: &Lifecycle,
+) -> bool {
+    let stream = tokio::select! {
+        biased;
+        stream = tls.handshake(connection.edge(), stream) => stream,
+        () = lifecycle.reached(DRAINING) => None,
+    };
+    let Some(stream) = stream else {
+        return false;
+    };
+    connection.secured();
+    match opening(&connection, lifecycle, stream, first_bytes::sniff_http).await {
+        Some((version, stream)) => serve_http(connection, version, stream, places, lifecycle).await,
+        None => false,
     }
 }
 

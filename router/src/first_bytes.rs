@@ -68,6 +68,8 @@ pub(crate) struct Peeked<S> {
 }
 
 impl<S: ClientStream> ClientStream for Peeked<S> {
+    const KEEPS_WRITES: bool = S::KEEPS_WRITES;
+
     fn reset_on_close(&self) {
         self.stream.reset_on_close();
     }

@@ -2,7 +2,8 @@
 //!
 //! A [`Router`] serves HTTP/1.1 and HTTP/2 (prior knowledge) on a [`Listener`], finds the app by the
 //! host name, picks one of its [`Backend`]s and streams the answer back. A backend is any
-//! [`tower::Service`]; the router knows nothing of what stands behind it.
+//! [`tower::Service`]; the router knows nothing of what stands behind it. With [`Tls`] the same port
+//! takes TLS too: the first byte of a connection tells.
 
 mod accept;
 mod answer;
@@ -20,6 +21,7 @@ mod fallback;
 mod first_bytes;
 mod forwarded_headers;
 mod host;
+mod identity;
 mod journey;
 pub mod limits;
 mod listener;
@@ -31,6 +33,7 @@ mod response_check;
 mod route;
 mod route_table;
 mod router;
+mod tls;
 mod upload;
 mod waiting;
 
@@ -39,9 +42,11 @@ pub use body::{BoxError, RequestBody, ResponseBody};
 pub use edges::{EdgeSockets, Edges};
 pub use error_code::{ErrorCode, Severity};
 pub use fallback::Fallback;
+pub use identity::{Identity, IdentityError};
 pub use listener::Listener;
 pub use options::{Limits, RouterOptions, Timeouts};
 pub use request_log::{RequestLog, RequestRecord, RequestTarget, TracingLog};
 pub use route::{AppRoute, RouteState};
 pub use route_table::{RouteKey, RouteTable};
 pub use router::{DrainReport, Router};
+pub use tls::Tls;

@@ -39,6 +39,13 @@ pub const LISTEN_BACKLOG: u32 = 1024;
 /// The pause of the accept loop when the process has no file descriptor left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// From the first byte of a TLS connection to the end of its handshake, the wait for a place included.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes at once: beyond it a new one waits for a place. Each may hold a message of 64 KiB.
+pub const TLS_HANDSHAKES_MAX: usize = 2_000;
+/// What a TLS connection keeps of a response that its socket does not take yet.
+pub const TLS_SEND_BUFFER_BYTES: usize = 32 * 1024;
+
 /// Waiting requests per dyno of an app (H11). Source: Heroku, "HTTP Routing".
 pub const QUEUE_PER_DYNO: usize = 50;
 /// Dynos tried for one request before it fails with H21. Source: Heroku's router.
@@ -84,6 +91,10 @@ const _: () = assert!(HEADER_NAME_BYTES_MAX < HEADER_LINE_BYTES_MAX);
 const _: () = assert!(
     REQUEST_HEAD_BYTES_MAX >= 8192,
     "hyper refuses a smaller buffer"
+);
+const _: () = assert!(
+    TLS_HANDSHAKES_MAX > CONNECTIONS_PER_ADDRESS_MAX,
+    "one address could keep everybody from shaking hands"
 );
 const _: () = assert!(REQUEST_ID_BYTES_MIN < REQUEST_ID_BYTES_MAX);
 const _: () = assert!(FIRST_BYTE_TIMEOUT.as_secs() < IDLE_TIMEOUT.as_secs());

@@ -59,9 +59,13 @@ pub struct Timeouts {
     /// Wait for a dyno that is starting (H20).
     #[serde(with = "duration_setting")]
     pub boot_wait: Duration,
-    /// From the first byte of a request head to its last; then the connection closes.
+    /// From the first byte of a request head to its last, and from a connection's start (with TLS, its
+    /// handshake's end) to the first line; then the connection closes.
     #[serde(with = "duration_setting")]
     pub request_head: Duration,
+    /// From the first byte of a TLS connection to the end of its handshake; then it closes.
+    #[serde(with = "duration_setting")]
+    pub tls_handshake: Duration,
     /// A connection without a request.
     #[serde(with = "duration_setting")]
     pub keep_alive: Duration,
@@ -77,6 +81,7 @@ impl Default for Timeouts {
             idle: limits::IDLE_TIMEOUT,
             boot_wait: limits::BOOT_WAIT_TIMEOUT,
             request_head: limits::REQUEST_HEAD_TIMEOUT,
+            tls_handshake: limits::TLS_HANDSHAKE_TIMEOUT,
             keep_alive: limits::KEEP_ALIVE_TIMEOUT,
             drain: limits::DRAIN_TIMEOUT,
         }
@@ -91,6 +96,8 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections of one address; beyond it a new one is closed at once.
     pub connections_per_address: usize,
+    /// TLS handshakes at once (at least one); beyond it a new one waits.
+    pub tls_handshakes: usize,
     /// Request target in bytes; longer is 414.
     pub request_target_bytes: usize,
     /// One request header in bytes; longer is 431.
@@ -106,6 +113,7 @@ impl Default for Limits {
         Self {
             connections: limits::CONNECTIONS_MAX,
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            tls_handshakes: limits::TLS_HANDSHAKES_MAX,
             request_target_bytes: limits::REQUEST_TARGET_BYTES_MAX,
             header_line_bytes: limits::HEADER_LINE_BYTES_MAX,
             request_head_bytes: limits::REQUEST_HEAD_BYTES_MAX,

@@ -10,6 +10,7 @@ use crate::drive::Protocols;
 use crate::listener::Listener;
 use crate::options::RouterOptions;
 use crate::route_table::RouteTable;
+use crate::tls::Tls;
 
 /// The edge. Clones share the routes, the limits and the log; each may serve listeners on a runtime of its own.
 #[derive(Debug, Clone)]
@@ -26,6 +27,9 @@ pub(crate) struct Edge {
     /// One for each client connection there may be.
     pub(crate) connection_places: Arc<Semaphore>,
     pub(crate) addresses: Addresses,
+    pub(crate) tls: Option<Tls>,
+    /// One for each TLS handshake that may be under way.
+    pub(crate) handshake_places: Semaphore,
 }
 
 /// How a listener's connections ended.
@@ -36,16 +40,27 @@ pub struct DrainReport {
 }
 
 impl Router {
-    /// A router without routes.
+    /// A router without routes, for plaintext: connections that begin with TLS are closed.
     #[must_use]
     pub fn new(options: RouterOptions) -> Self {
+        Self::make(options, None)
+    }
+
+    /// A router without routes that takes plaintext and TLS, each connection as it begins, on the same port.
+    #[must_use]
+    pub fn with_tls(options: RouterOptions, tls: Tls) -> Self {
+        Self::make(options, Some(tls))
+    }
+
+    fn make(options: RouterOptions, tls: Option<Tls>) -> Self {
+        let places = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
         Self {
             edge: Arc::new(Edge {
                 protocols: Protocols::new(&options.limits),
-                connection_places: Arc::new(Semaphore::new(
-                    options.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
-                )),
+                connection_places: Arc::new(places(options.limits.connections)),
                 addresses: Addresses::default(),
+                tls,
+                handshake_places: places(options.limits.tls_handshakes),
                 options,
                 routes: RouteTable::default(),
             }),

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use dyno_router::{
     AppRoute, Backend, BackendError, BackendErrorKind, DrainReport, Fallback, Listener,
     RequestBody, RequestLog, RequestRecord, ResponseBody, RouteKey, RouteState, Router,
-    RouterOptions,
+    RouterOptions, Tls,
 };
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -75,13 +75,25 @@ impl Edge {
     }
 
     pub fn with(change: impl FnOnce(&mut RouterOptions)) -> Self {
+        Self::serving(change, Router::new)
+    }
+
+    /// One that takes TLS too.
+    pub fn with_tls(tls: &Tls, change: impl FnOnce(&mut RouterOptions)) -> Self {
+        Self::serving(change, |options| Router::with_tls(options, tls.clone()))
+    }
+
+    fn serving(
+        change: impl FnOnce(&mut RouterOptions),
+        make: impl FnOnce(RouterOptions) -> Router,
+    ) -> Self {
         let records = Records::default();
         let mut options = RouterOptions {
             request_log: Arc::new(records.clone()),
             ..RouterOptions::default()
         };
         change(&mut options);
-        let router = Router::new(options);
+        let router = make(options);
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_address().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -153,11 +165,11 @@ pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: demo.localhost\r\nConnection: close\r\n\r\n")
 }
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::edge::{Edge, Piece, active, fed, get, hangs, says, soon};
 
-async fn in_flight(dyno: &dyno_router::Backend) {
+pub async fn in_flight(dyno: &dyno_router::Backend) {
     soon("a request in flight", async {
         while dyno.in_flight() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -10,4 +10,6 @@ mod messages;
 mod refusals;
 mod routing;
 mod streaming;
+mod tls;
+mod tls_client;
 mod tunnels;

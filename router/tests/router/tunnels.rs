@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 
 use crate::edge::{Edge, active, dyno, full, says};
 
-const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: demo.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
+pub const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: demo.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// A dyno that switches when it is asked to, and then says everything back.
-fn switches() -> Arc<Backend> {
+pub fn switches() -> Arc<Backend> {
     dyno("web.1", |mut request: Request<_>| async move {
         let protocol = request.headers().get("upgrade").cloned();
         let client = request.extensions_mut().remove::<OnUpgrade>();
