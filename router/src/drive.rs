@@ -19,10 +19,11 @@ use crate::answer::Answer;
 use crate::client_socket::{ClientSocket, ClientStream};
 use crate::connection::{ConnectionContext, Verdict};
 use crate::error_code::ErrorCode;
-use crate::first_bytes::{self, HttpVersion, Opening, Peeked};
+use crate::first_bytes::{self, HttpVersion, Opening, Peeked, SecuredOpening};
 use crate::journey::{self, Abort};
 use crate::limits;
 use crate::options::Limits;
+use crate::rendezvous::{Rendezvous, RendezvousToken, Session, UnknownToken};
 use crate::tls::Tls;
 
 /// Where a listener is in its life; shared by its connections.
@@ -144,9 +145,44 @@ async fn serve_tls<S: ClientStream>(
         return false;
     };
     connection.secured();
-    match opening(&connection, lifecycle, stream, first_bytes::sniff_http).await {
-        Some((version, stream)) => serve_http(connection, version, stream, places, lifecycle).await,
-        None => false,
+    let rendezvous = tls.rendezvous();
+    let sniff = |bytes: &[u8]| match rendezvous {
+        Some(_) => first_bytes::sniff_secured(bytes),
+        None => first_bytes::sniff_http(bytes).map(SecuredOpening::Http),
+    };
+    let Some((opening, stream)) = opening(&connection, lifecycle, stream, sniff).await else {
+        return false;
+    };
+    match (opening, rendezvous) {
+        (SecuredOpening::Http(version), _) => {
+            serve_http(connection, version, stream, places, lifecycle).await
+        }
+        (SecuredOpening::Token { length }, Some(rendezvous)) => {
+            serve_rendezvous(rendezvous, length, stream, places, lifecycle).await
+        }
+        (SecuredOpening::Token { .. } | SecuredOpening::OverlongToken, _) => false,
+    }
+}
+
+/// Hands the stream on, and stays to cut it at the end of a drain.
+async fn serve_rendezvous<S: ClientStream>(
+    rendezvous: &dyn Rendezvous,
+    token_length: usize,
+    mut stream: Peeked<S>,
+    places: Places,
+    lifecycle: &Lifecycle,
+) -> bool {
+    let token = RendezvousToken::new(&stream.take_line(token_length));
+    let (mut session, stream) = Session::new(stream, places);
+    if let Err(UnknownToken(stream)) = rendezvous.join(token, stream) {
+        tracing::debug!("a client named a rendezvous token that nobody waits for");
+        stream.close().await;
+        return false;
+    }
+    tokio::select! {
+        biased;
+        () = session.ended() => false,
+        () = lifecycle.reached(CUT) => true,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Router`] serves HTTP/1.1 and HTTP/2 (prior knowledge) on a [`Listener`], finds the app by the
 //! host name, picks one of its [`Backend`]s and streams the answer back. A backend is any
 //! [`tower::Service`]; the router knows nothing of what stands behind it. With [`Tls`] the same port
-//! takes TLS too: the first byte of a connection tells.
+//! takes TLS too, and after it what [`Rendezvous`] joins: the first bytes of a connection tell.
 
 mod accept;
 mod answer;
@@ -27,6 +27,7 @@ pub mod limits;
 mod listener;
 mod options;
 mod refusal;
+mod rendezvous;
 mod request_guard;
 mod request_log;
 mod response_check;
@@ -45,6 +46,7 @@ pub use fallback::Fallback;
 pub use identity::{Identity, IdentityError};
 pub use listener::Listener;
 pub use options::{Limits, RouterOptions, Timeouts};
+pub use rendezvous::{Rendezvous, RendezvousStream, RendezvousToken, UnknownToken};
 pub use request_log::{RequestLog, RequestRecord, RequestTarget, TracingLog};
 pub use route::{AppRoute, RouteState};
 pub use route_table::{RouteKey, RouteTable};

@@ -46,6 +46,11 @@ pub const TLS_HANDSHAKES_MAX: usize = 2_000;
 /// What a TLS connection keeps of a response that its socket does not take yet.
 pub const TLS_SEND_BUFFER_BYTES: usize = 32 * 1024;
 
+/// A rendezvous token in bytes: room for any encoding of a key; a longer word closes the connection.
+pub const RENDEZVOUS_TOKEN_BYTES_MAX: usize = 256;
+/// How long the end of a rendezvous session waits for the client to close its side.
+pub const RENDEZVOUS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Waiting requests per dyno of an app (H11). Source: Heroku, "HTTP Routing".
 pub const QUEUE_PER_DYNO: usize = 50;
 /// Dynos tried for one request before it fails with H21. Source: Heroku's router.

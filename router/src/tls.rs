@@ -12,12 +12,27 @@ use crate::client_socket::ClientStream;
 use crate::first_bytes::Peeked;
 use crate::identity::Identity;
 use crate::limits::TLS_SEND_BUFFER_BYTES;
+use crate::rendezvous::Rendezvous;
 use crate::router::Edge;
 
 /// What TLS connections are served with. Clones are handles of the same: one stays with whoever renews certificates.
+///
+/// ```no_run
+/// use dyno_router::{Identity, Router, RouterOptions, Tls};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::from_pem(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?;
+/// let tls = Tls::new(identity);
+/// let router = Router::with_tls(RouterOptions::default(), tls.clone());
+/// // Later, on any thread, while the router serves:
+/// let renewed = Identity::from_pem(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?;
+/// tls.set_identity(renewed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ArcSwap<ServerConfig>>,
+    rendezvous: Option<Arc<dyn Rendezvous>>,
 }
 
 impl Tls {
@@ -26,12 +41,24 @@ impl Tls {
     pub fn new(identity: Identity) -> Self {
         Self {
             config: Arc::new(ArcSwap::new(identity.into_config())),
+            rendezvous: None,
         }
+    }
+
+    /// Hands connections that begin with a token to `rendezvous`; without it they are requests that are no good.
+    #[must_use]
+    pub fn with_rendezvous(mut self, rendezvous: Arc<dyn Rendezvous>) -> Self {
+        self.rendezvous = Some(rendezvous);
+        self
     }
 
     /// Changes who the router is from the next connection on; those that are there go on as they are.
     pub fn set_identity(&self, identity: Identity) {
         self.config.store(identity.into_config());
+    }
+
+    pub(crate) fn rendezvous(&self) -> Option<&dyn Rendezvous> {
+        self.rendezvous.as_deref()
     }
 
     /// Makes the connection that `stream` begins. `None`: it was no handshake, or took too long; nothing of it stays.

@@ -8,6 +8,7 @@ mod headers;
 mod lifecycle;
 mod messages;
 mod refusals;
+mod rendezvous;
 mod routing;
 mod streaming;
 mod tls;
