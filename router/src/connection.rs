@@ -23,17 +23,17 @@ pub(crate) struct ConnectionContext {
 }
 
 impl ConnectionContext {
-    pub(crate) fn new(edge: Arc<Edge>, client: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(edge: Arc<Edge>, client: SocketAddr, local: SocketAddr) -> Arc<Self> {
         // An IPv4 client of a dual-stack socket is known by its IPv4 address.
         let address = client.ip().to_canonical().to_string();
-        Self {
+        Arc::new(Self {
             edge,
             client_address: HeaderValue::from_str(&address)
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
             local_port: HeaderValue::from(local.port()),
             protocol: "http",
             clocks: Clocks::new(),
-        }
+        })
     }
 
     pub(crate) fn edge(&self) -> &Arc<Edge> {
@@ -48,9 +48,11 @@ impl ConnectionContext {
         &self.local_port
     }
 
-    /// The connection has turned out to be TLS.
-    pub(crate) fn secured(&mut self) {
-        self.protocol = "https";
+    /// The connection has turned out to be TLS. Only before its first request.
+    pub(crate) fn secured(self: &mut Arc<Self>) {
+        Arc::get_mut(self)
+            .expect("requests, which share it, come after the handshake")
+            .protocol = "https";
     }
 
     /// `http` or `https`.

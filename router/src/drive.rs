@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -109,29 +110,33 @@ impl Protocols {
 
 /// Serves a connection to its end. Answers whether it had to be cut.
 pub(crate) async fn serve<S: ClientStream>(
-    connection: ConnectionContext,
-    stream: S,
+    connection: Arc<ConnectionContext>,
+    mut stream: S,
     places: Places,
     lifecycle: &Lifecycle,
 ) -> bool {
     let edge = Arc::clone(connection.edge());
-    match opening(&connection, lifecycle, stream, first_bytes::sniff).await {
-        Some((Opening::Http(version), stream)) => {
+    let opening = opening(&connection, lifecycle, &mut stream, first_bytes::sniff).await;
+    let Some((opening, bytes)) = opening else {
+        return false;
+    };
+    let stream = Peeked::new(bytes, stream);
+    match (opening, &edge.tls) {
+        (Opening::Http(version), _) => {
             serve_http(connection, version, stream, places, lifecycle).await
         }
-        Some((Opening::Tls, stream)) => match &edge.tls {
-            // In a box, or every plain connection would be as large as one of TLS.
-            Some(tls) => Box::pin(serve_tls(tls, connection, stream, places, lifecycle)).await,
-            // Closed without a guess.
-            None => false,
-        },
-        None => false,
+        // In a box, or every plain connection would be as large as one of TLS.
+        (Opening::Tls, Some(tls)) => {
+            Box::pin(serve_tls(tls, connection, stream, places, lifecycle)).await
+        }
+        // Closed without a guess.
+        (Opening::Tls, None) => false,
     }
 }
 
 async fn serve_tls<S: ClientStream>(
     tls: &Tls,
-    mut connection: ConnectionContext,
+    mut connection: Arc<ConnectionContext>,
     stream: Peeked<S>,
     places: Places,
     lifecycle: &Lifecycle,
@@ -141,7 +146,7 @@ async fn serve_tls<S: ClientStream>(
         stream = tls.handshake(connection.edge(), stream) => stream,
         () = lifecycle.reached(DRAINING) => None,
     };
-    let Some(stream) = stream else {
+    let Some(mut stream) = stream else {
         return false;
     };
     connection.secured();
@@ -150,9 +155,11 @@ async fn serve_tls<S: ClientStream>(
         Some(_) => first_bytes::sniff_secured(bytes),
         None => first_bytes::sniff_http(bytes).map(SecuredOpening::Http),
     };
-    let Some((opening, stream)) = opening(&connection, lifecycle, stream, sniff).await else {
+    let opening = opening(&connection, lifecycle, &mut stream, sniff).await;
+    let Some((opening, bytes)) = opening else {
         return false;
     };
+    let stream = Peeked::new(bytes, stream);
     match (opening, rendezvous) {
         (SecuredOpening::Http(version), _) => {
             serve_http(connection, version, stream, places, lifecycle).await
@@ -191,9 +198,9 @@ async fn serve_rendezvous<S: ClientStream>(
 async fn opening<S: ClientStream, T>(
     connection: &ConnectionContext,
     lifecycle: &Lifecycle,
-    stream: S,
+    stream: &mut S,
     sniff: impl Fn(&[u8]) -> Option<T>,
-) -> Option<(T, Peeked<S>)> {
+) -> Option<(T, BytesMut)> {
     let timeout = connection.edge().options.timeouts.request_head;
     tokio::select! {
         biased;
@@ -203,14 +210,13 @@ async fn opening<S: ClientStream, T>(
 }
 
 async fn serve_http<S: ClientStream>(
-    connection: ConnectionContext,
+    connection: Arc<ConnectionContext>,
     version: HttpVersion,
     stream: Peeked<S>,
     places: Places,
     lifecycle: &Lifecycle,
 ) -> bool {
     let edge = Arc::clone(connection.edge());
-    let connection = Arc::new(connection);
     let service = Requests {
         connection: Arc::clone(&connection),
     };

@@ -44,16 +44,16 @@ pub(crate) enum SecuredOpening {
 
 /// Reads until `sniff` can tell from what has come. `None`: closed before.
 pub(crate) async fn peek<S: ClientStream, T>(
-    mut stream: S,
+    stream: &mut S,
     sniff: impl Fn(&[u8]) -> Option<T>,
-) -> io::Result<Option<(T, Peeked<S>)>> {
+) -> io::Result<Option<(T, BytesMut)>> {
     let mut bytes = BytesMut::with_capacity(PEEK_BYTES);
     loop {
         if stream.read_buf(&mut bytes).await? == 0 {
             return Ok(None);
         }
         if let Some(told) = sniff(&bytes) {
-            return Ok(Some((told, Peeked { bytes, stream })));
+            return Ok(Some((told, bytes)));
         }
     }
 }
@@ -99,6 +99,10 @@ pub(crate) struct Peeked<S> {
 }
 
 impl<S> Peeked<S> {
+    pub(crate) fn new(bytes: BytesMut, stream: S) -> Self {
+        Self { bytes, stream }
+    }
+
     /// Takes the first line, whose word has `length` bytes, with its end.
     pub(crate) fn take_line(&mut self, length: usize) -> BytesMut {
         let line = self.bytes.split_to(length.min(self.bytes.len()));
