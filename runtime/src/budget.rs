@@ -1,6 +1,10 @@
 //! What the kernel's limits leave room for, computed at start, and which of them to raise.
 
-use crate::limits::{MAPS_OF_THE_PROCESS, MAPS_PER_COMPONENT, MAPS_PER_INSTANCE, MAPS_PER_SLOT};
+use crate::limits::{
+    MAPPED_COMPONENTS_MAX, MAPS_OF_THE_PROCESS, MAPS_PER_COMPONENT, MAPS_PER_INSTANCE,
+    MAPS_PER_SLOT,
+};
+use crate::runtime::RuntimeOptions;
 use std::fs;
 
 /// Files and sockets of the process beside those of its instances.
@@ -55,6 +59,14 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// What fits on this system beside the instances of a runtime.
+    ///
+    /// `instance_slots_max` — of each of its two engines.
+    pub(crate) fn of_this_system(instance_slots_max: u32) -> Self {
+        let slots = 2 * u64::from(instance_slots_max);
+        Self::new(SystemLimits::read(), slots, MAPPED_COMPONENTS_MAX)
+    }
+
     /// What fits beside `slots` instance slots (of all engines), all of them live.
     ///
     /// `mapped_wanted` — components that should stay mapped; fewer do where the limit on maps is lower.
@@ -89,6 +101,13 @@ impl Budget {
             advice,
         }
     }
+}
+
+/// Which limits of this system are short for a runtime with these options, a text with a `hint:` for each.
+///
+/// A runtime that starts says the same in its log.
+pub fn system_advice(options: &RuntimeOptions) -> Vec<String> {
+    Budget::of_this_system(options.instance_slots_max).advice
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::size::DynoSize;
 use crate::state::DynoState;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use dyno_sandbox::{CpuShare, Handler};
+use dyno_sandbox::{CpuShare, GuestStreams, Handler};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use life::Life;
@@ -55,6 +55,8 @@ pub struct DynoOptions {
     pub command: Option<Vec<String>>,
     /// Variables of this dyno alone; they win over config vars.
     pub environment: BTreeMap<String, String>,
+    /// Who is attached to a one-off dyno; its output then goes there, and not to the log.
+    pub streams: Option<GuestStreams>,
     /// Whether it drops its instances when nothing is asked of it.
     pub rest: RestPolicy,
     /// How it begins.
@@ -94,6 +96,7 @@ impl DynoOptions {
             log: Arc::new(NoLog),
             command: None,
             environment: BTreeMap::new(),
+            streams: None,
             rest: RestPolicy::default(),
             beginning: Beginning::default(),
             observer: None,
@@ -303,7 +306,14 @@ impl Dyno {
 impl Shared {
     fn enter(&self, state: DynoState) {
         // The line comes first: who waits for a state may look at the log.
-        let announce = |before| self.say(format!("State changed from {before} to {state}"));
+        let announce = |before| {
+            let state = match state {
+                // Heroku's word for a one-off that has ended, however it did.
+                DynoState::Down if self.options.command.is_some() => "complete",
+                state => state.as_str(),
+            };
+            self.say(format!("State changed from {before} to {state}"));
+        };
         if self.status.change(state, announce)
             && let Some(observer) = &self.options.observer
         {

@@ -113,10 +113,11 @@ mod static_site;
 mod warm;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
+pub use budget::system_advice;
 pub use dyno::{Beginning, Dyno, DynoOptions, ExitStatus, RestPolicy};
 pub use dyno_sandbox::{
-    Destination, DestinationError, EgressPolicy, Host, HostInterfaces, Mount, Reach, TrustedRoots,
-    TrustedRootsError,
+    ClientKind, ClientStreams, Destination, DestinationError, EgressPolicy, GuestStreams, Host,
+    HostInterfaces, Mount, Reach, TrustedRoots, TrustedRootsError, attach,
 };
 pub use error::{CallError, LoadError, RuntimeError};
 pub use exec::{ExecSpec, exec, run_command};

@@ -1,8 +1,8 @@
 //! The host: engines, caches, threads and scratch space that all dynos share.
 
-use crate::budget::{Budget, SystemLimits};
+use crate::budget::Budget;
 use crate::error::{LoadError, RuntimeError};
-use crate::limits::{BOOTS_AT_ONCE, IDLE_AFTER, IDLE_CHECK, MAPPED_COMPONENTS_MAX};
+use crate::limits::{BOOTS_AT_ONCE, IDLE_AFTER, IDLE_CHECK};
 use crate::mapped::{Fresh, GuestKey, Mapped};
 use crate::memory_budget::{LOOK_PERIOD, MemoryBudget, anonymous_bytes};
 use crate::warm::Warm;
@@ -112,8 +112,7 @@ impl Runtime {
                 what: "guest threads".into(),
                 source,
             })?;
-        let slots = 2 * u64::from(options.instance_slots_max);
-        let budget = Budget::new(SystemLimits::read(), slots, MAPPED_COMPONENTS_MAX);
+        let budget = Budget::of_this_system(options.instance_slots_max);
         for advice in &budget.advice {
             tracing::warn!("{advice}");
         }

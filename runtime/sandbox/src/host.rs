@@ -100,6 +100,10 @@ pub(crate) fn wasi_context(
         Stdio::Inherit => {
             builder.inherit_stdio();
         }
+        Stdio::Attached(streams) => {
+            builder.stdin(streams.stdin());
+            builder.stdout(streams.stdout()).stderr(streams.stdout());
+        }
         Stdio::Lines(sink) => {
             let streams = [(); 2].map(|()| LineStream::new(sink.clone()));
             output.extend(streams.clone());

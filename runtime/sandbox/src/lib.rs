@@ -7,6 +7,7 @@
 //! ready to instantiate) → [`Instance`] (one store, made from an [`InstanceSpec`]) → a [`Call`]
 //! (one request; owns the instance while it runs) → the instance again, or its end.
 
+mod attached;
 mod call;
 mod code_cache;
 mod command;
@@ -35,6 +36,7 @@ mod stdio;
 mod trap;
 mod working_set;
 
+pub use attached::{ClientKind, ClientStreams, GuestStreams, attach};
 pub use call::{Answer, AnswerBody, Call, CallEnd, Finished, NoAnswer, Start, call};
 pub use code_cache::{CodeCache, CodeCacheError, NativeCode};
 pub use command::{CommandExit, run_command};

@@ -1,5 +1,6 @@
 //! A guest's stdout and stderr, cut into lines for the log.
 
+use crate::attached::GuestStreams;
 use crate::limits::LOG_LINE_BYTES_MAX;
 use bytes::Bytes;
 use std::fmt;
@@ -23,6 +24,8 @@ pub trait LineSink: Send + Sync {
 pub enum Stdio {
     /// stdin is empty; stdout and stderr go to the sink by line.
     Lines(Arc<dyn LineSink>),
+    /// A client is attached: bytes both ways.
+    Attached(GuestStreams),
     /// The standard streams of this process.
     Inherit,
 }
@@ -31,6 +34,7 @@ impl fmt::Debug for Stdio {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Lines(_) => "Stdio::Lines",
+            Self::Attached(_) => "Stdio::Attached",
             Self::Inherit => "Stdio::Inherit",
         })
     }

@@ -86,7 +86,11 @@ pub(super) fn instance_spec(shared: &Shared, files: &DynoFiles) -> InstanceSpec 
     let account = FileAccount::new(limits, memory.clone(), move |met| bounds.met(met, &limits));
     let outbound = shared.process.outbound().clone();
     let outbound = outbound.logging_to(Arc::new(Notices(log.clone())));
-    let mut spec = InstanceSpec::new(Stdio::Lines(log), memory, outbound);
+    let stdio = match &shared.options.streams {
+        Some(streams) => Stdio::Attached(streams.clone()),
+        None => Stdio::Lines(log),
+    };
+    let mut spec = InstanceSpec::new(stdio, memory, outbound);
     spec.files = account;
     spec.app = shared.process.app().to_owned();
     spec.keyvalue = shared.process.key_value().clone();

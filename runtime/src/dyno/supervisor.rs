@@ -90,6 +90,9 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         }
     };
     wind_down(&shared).await;
+    if let Some(streams) = &shared.options.streams {
+        streams.end();
+    }
     *lock(&shared.supervision) = Supervision::Over;
     *lock(&shared.exit) = Some(end);
     shared.enter(DynoState::Down);
