@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apps, apps_destroy, apps_info, build, component, config, config_set, config_unset, detect, env,
-    exec, inspect, logs, precompress, ps, ps_scale, releases, rollback, serve, up,
+    apps, apps_destroy, apps_info, build, component, config, config_set, config_unset, detect,
+    doctor, env, exec, inspect, logs, precompress, ps, ps_scale, releases, rollback, serve, setup,
+    up,
 };
 
 /// Heroku's developer experience on WebAssembly.
@@ -25,6 +26,10 @@ pub enum Verb {
     Serve(serve::Arguments),
     /// Print shell lines that let other clients find the platform
     Env(env::Arguments),
+    /// Set once on a machine what other programs need
+    Setup(setup::Arguments),
+    /// Look at everything a deploy needs, and say how to mend it
+    Doctor(doctor::Arguments),
 
     /// List the apps
     Apps(apps::Arguments),

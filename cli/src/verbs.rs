@@ -9,6 +9,7 @@ pub mod config;
 pub mod config_set;
 pub mod config_unset;
 pub mod detect;
+pub mod doctor;
 pub mod env;
 pub mod exec;
 pub mod inspect;
@@ -19,6 +20,7 @@ pub mod ps_scale;
 pub mod releases;
 pub mod rollback;
 pub mod serve;
+pub mod setup;
 pub mod up;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ pub async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::ConfigSet(arguments) => config_set::run(arguments).await,
         Verb::ConfigUnset(arguments) => config_unset::run(arguments).await,
         Verb::Detect(arguments) => detect::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(arguments).await,
         Verb::Env(arguments) => env::run(&arguments),
         Verb::Exec(arguments) => exec::run(arguments).await,
         Verb::Inspect(arguments) => inspect::run(&arguments),
@@ -47,6 +50,7 @@ pub async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Releases(arguments) => releases::run(arguments).await,
         Verb::Rollback(arguments) => rollback::run(arguments).await,
         Verb::Serve(arguments) => serve::run(arguments).await,
+        Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Up(arguments) => up::run(arguments).await,
     }
 }
