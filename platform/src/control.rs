@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
 use crate::api::RateLimit;
+use crate::attach::Sessions;
 use crate::build::{Builds, Outputs};
 use crate::data_dir::DataDir;
 use crate::log::LogHub;
@@ -34,6 +35,8 @@ pub(crate) struct Control {
     pub outputs: Arc<Outputs>,
     pub logs: Arc<LogHub>,
     pub fleet: Fleet,
+    /// Clients of one-off dynos that are waited for.
+    pub sessions: Sessions,
     /// Its lock is held for as long as anything works in it.
     pub data_dir: DataDir,
     /// Ends the streams that would otherwise outlive the platform.

@@ -85,6 +85,16 @@ impl DataDir {
         self.root.join("api-key")
     }
 
+    /// The key of the installation's certificate authority.
+    pub fn authority_key(&self) -> PathBuf {
+        self.root.join("ca.key")
+    }
+
+    /// The certificate of that authority, for clients to trust.
+    pub fn authority_certificate(&self) -> PathBuf {
+        self.root.join("ca.pem")
+    }
+
     /// Where a running platform says how it is reached.
     pub fn api_url(&self) -> PathBuf {
         self.root.join("api-url")

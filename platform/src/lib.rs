@@ -27,8 +27,10 @@
 mod account;
 mod api;
 mod api_service;
+mod attach;
 mod build;
 mod capability;
+mod certificate_authority;
 mod control;
 mod data_dir;
 pub mod limits;
@@ -43,6 +45,7 @@ mod settings;
 pub mod store;
 mod wasm_engine;
 
+pub use certificate_authority::CertificateError;
 pub use data_dir::DataDirError;
 pub use log::{ConsoleBatch, ConsoleLine, ConsoleReader, LogLine, LogSource};
 pub use platform::{Platform, PlatformOptions, StartError};

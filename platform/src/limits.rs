@@ -35,6 +35,25 @@ pub const DYNOS_PER_TYPE_MAX: u32 = 100;
 pub const PROCESS_TYPES_MAX: usize = 64;
 /// One-off dynos of one app at a time.
 pub const ONE_OFF_DYNOS_MAX: usize = 50;
+/// How long a one-off dyno lives when nobody says otherwise, and at most (Heroku's day).
+pub const ONE_OFF_LIFETIME_MAX: Duration = Duration::from_hours(24);
+/// One-off dynos of the host that wait for their clients; beyond it a new one is refused.
+pub const SESSIONS_AWAITED_MAX: usize = 1_000;
+/// How long a dyno waits for its client (R13). The CLI connects at once.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
+/// Between the greeting of a client and the first output: it throws away the whole chunk that the greeting is in.
+pub const GREETING_HEAD_START: Duration = Duration::from_millis(100);
+/// Silence both ways after which an attached client counts as gone (the CLI's hour).
+pub const ATTACHED_IDLE_TIMEOUT: Duration = Duration::from_hours(1);
+/// Bytes that wait in each direction between a client and its guest; beyond it the one that sends waits.
+pub const ATTACHED_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes that are read from a client at once.
+pub const ATTACHED_CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes of a line on a terminal until it is handed over (Linux's number).
+pub const TERMINAL_LINE_BYTES_MAX: usize = 4_095;
+/// How long a `^D` at the end of a chunk may be followed by more; then it was the end of a pipe.
+pub const PIPE_END_PATIENCE: Duration = Duration::from_millis(250);
+
 /// Bytes of a one-off's command.
 pub const COMMAND_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a release's or slug's description.
@@ -86,6 +105,14 @@ pub const BUILD_TIMEOUT: Duration = Duration::from_mins(30);
 pub const OUTPUT_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// How long the address of a build's output lives.
 pub const OUTPUT_URL_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Days that the port's certificate is good for. Short, because it is made again at each start and by itself.
+pub const CERTIFICATE_LIFETIME_DAYS: i32 = 90;
+/// Days before its end at which it is made again: a month of failed tries before a client notices.
+pub const CERTIFICATE_RENEWAL_DAYS: i32 = 30;
+/// How often the calendar is looked at.
+pub const CERTIFICATE_CHECK_PERIOD: Duration = Duration::from_hours(1);
+const _: () = assert!(CERTIFICATE_RENEWAL_DAYS < CERTIFICATE_LIFETIME_DAYS);
 
 /// Lines kept per app (Heroku's number).
 pub const LOG_LINES_MAX: usize = 1_500;

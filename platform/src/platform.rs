@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::account::Account;
 use crate::api;
 use crate::api_service::ApiService;
+use crate::attach::Sessions;
 use crate::build::{Builds, Compiler, CompilerFolders, Outputs, Sources};
+use crate::certificate_authority::{CertificateAuthority, CertificateError, PortCertificate};
 use crate::control::Control;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::limits::SWEEP_PERIOD;
@@ -92,6 +94,9 @@ pub enum StartError {
     /// A key file is unusable.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The state store is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -225,12 +230,19 @@ impl Platform {
         phase.fail_interrupted(&apps).await?;
 
         let api = ApiService::new();
-        let router = Router::new(RouterOptions {
+        let authority = CertificateAuthority::open_or_create(
+            &data_dir.authority_key(),
+            &data_dir.authority_certificate(),
+        )?;
+        let sessions = Sessions::default();
+        let certificate = PortCertificate::new(authority, Arc::new(sessions.clone()))?;
+        let router_options = RouterOptions {
             timeouts: settings.router.timeouts.clone(),
             limits: settings.router.limits.clone(),
             request_log: Arc::new(RouterLog::new(Arc::clone(&logs))),
             fallback: Some(Fallback::new(api.clone())),
-        });
+        };
+        let router = Router::with_tls(router_options, certificate.tls());
         let parts = FleetParts {
             engine,
             store,
@@ -254,6 +266,7 @@ impl Platform {
             outputs,
             logs,
             fleet: Fleet::new(parts),
+            sessions,
             shutdown: CancellationToken::new(),
             data_dir,
         });
@@ -265,7 +278,7 @@ impl Platform {
                 source,
             },
         )?;
-        Self::serve(&router, sockets, control, api)
+        Self::serve(&router, sockets, control, api, certificate)
     }
 
     fn serve(
@@ -273,6 +286,7 @@ impl Platform {
         sockets: EdgeSockets,
         control: Arc<Control>,
         api: ApiService,
+        certificate: PortCertificate,
     ) -> Result<Self, StartError> {
         let address = sockets.local_address();
         let edges = Edges::start(router, sockets).map_err(StartError::Threads)?;
@@ -281,6 +295,7 @@ impl Platform {
         let background = vec![
             tokio::spawn(async move { fleet.run().await }),
             tokio::spawn(sweep(Arc::clone(&control), stop.clone())),
+            tokio::spawn(certificate.keep_renewed(stop.clone())),
         ];
         Ok(Self {
             address,
@@ -321,6 +336,8 @@ impl Platform {
         // Streams of the API end first, or the drain would wait for readers who wait for us.
         control.shutdown.cancel();
         self.tasks.stop.cancel();
+        // So do their sessions with one-off dynos.
+        control.fleet.stop_one_offs();
         let edges = self.tasks.edges.take();
         let stop = async {
             // A build may be waiting for its release command, so both are told before either is waited for.

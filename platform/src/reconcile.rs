@@ -6,6 +6,8 @@
 //! When nothing is left to be done it is parked: an app at rest has no task and no timer.
 
 mod app_task;
+mod attached;
+mod command_line;
 mod desired;
 mod engine;
 mod fleet;
@@ -16,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use command_line::take_status_report;
 pub(crate) use engine::{
     BOOT, Beginning, DynoLog, DynoStart, DynoState, Engine, LoadFailure, LoadedProcess, Observer,
     ProcessRequest, Run, RunningDyno, log_as,

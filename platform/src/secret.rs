@@ -1,4 +1,4 @@
-//! Encryption at rest, and the two key files that only the platform's user may read.
+//! Encryption at rest, and the key files that only the platform's user may read.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 const FORMAT: u8 = 1;
 const NONCE_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
-/// A key file is 64 hex digits, an API key 41 characters; more is not a key.
-const KEY_FILE_BYTES_MAX: u64 = 256;
+/// A key file is 64 hex digits, an API key 41 characters, a private key some 240; more is not a key.
+const KEY_FILE_BYTES_MAX: u64 = 1024;
 
 /// Why a secret cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +171,10 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Reads a small secret file; makes it from `fresh` when it does not exist.
-fn read_or_create(path: &Path, fresh: impl FnOnce() -> String) -> Result<String, SecretError> {
+pub(crate) fn read_or_create(
+    path: &Path,
+    fresh: impl FnOnce() -> String,
+) -> Result<String, SecretError> {
     let failed = |source| SecretError::KeyFile {
         path: path.to_owned(),
         source,

@@ -149,6 +149,7 @@ impl LoadedProcess for WasmProcess {
             log: Arc::new(Lines(start.log)),
             command: self.command(start.run),
             environment: start.environment,
+            streams: start.streams,
             rest: if always_on {
                 RestPolicy::AlwaysOn
             } else {

@@ -2,23 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use dyno_runtime::ClientKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, ApiResult};
 use super::json_body::JsonBody;
+use super::origin::Origin;
 use super::page::{Fields, SortKey, page};
 use super::{apps, view};
+use crate::attach::Attached;
 use crate::control::Control;
-use crate::limits::{COMMAND_BYTES_MAX, CONFIG_VARS_MAX};
+use crate::limits::{COMMAND_BYTES_MAX, CONFIG_VARS_MAX, ONE_OFF_LIFETIME_MAX};
 use crate::model::DynoSizeName;
-use crate::reconcile::{DynoStatus, OneOff, OneOffError, Selection};
+use crate::reconcile::{DynoStatus, OneOff, OneOffError, Selection, take_status_report};
 
 const FIELDS: &Fields<DynoStatus> = &[
     ("name", |dyno| SortKey::Text(dyno.name.clone())),
@@ -124,29 +128,57 @@ struct Create {
     size: Option<String>,
     #[serde(rename = "type")]
     process_type: Option<String>,
+    #[serde(default)]
+    force_no_tty: Option<bool>,
+    time_to_live: Option<u64>,
+}
+
+impl Create {
+    fn size(&self) -> Result<DynoSizeName, ApiError> {
+        match &self.size {
+            None => Ok(DynoSizeName::Basic),
+            Some(name) => DynoSizeName::parse(name).ok_or_else(|| {
+                ApiError::invalid(format!("Couldn't find that dyno size ({name})."))
+            }),
+        }
+    }
+
+    fn time_to_live(&self) -> Result<Duration, ApiError> {
+        let wanted = self.time_to_live.map(Duration::from_secs);
+        match wanted.unwrap_or(ONE_OFF_LIFETIME_MAX) {
+            wanted if wanted.is_zero() || wanted > ONE_OFF_LIFETIME_MAX => {
+                Err(ApiError::invalid(format!(
+                    "time_to_live is 1 to {} seconds.",
+                    ONE_OFF_LIFETIME_MAX.as_secs()
+                )))
+            }
+            wanted => Ok(wanted),
+        }
+    }
+
+    /// The CLI says the size of its terminal, and only when it has one.
+    fn client(&self) -> ClientKind {
+        if self.env.contains_key("COLUMNS") && self.force_no_tty != Some(true) {
+            ClientKind::Terminal
+        } else {
+            ClientKind::Pipe
+        }
+    }
 }
 
 async fn create(
     State(control): State<Arc<Control>>,
     Path(app): Path<String>,
+    origin: Origin,
     JsonBody(body): JsonBody<Create>,
 ) -> ApiResult {
     let app = apps::find(&control, &app).await?;
-    if body.attach == Some(true) {
-        return Err(ApiError::invalid(
-            "Attached one-off dynos are not served yet; use run:detached and logs.",
-        ));
-    }
     if body.command.trim().is_empty() || body.command.len() > COMMAND_BYTES_MAX {
         return Err(ApiError::invalid(format!(
             "command must have 1 to {COMMAND_BYTES_MAX} bytes."
         )));
     }
-    let size = match &body.size {
-        None => DynoSizeName::Basic,
-        Some(name) => DynoSizeName::parse(name)
-            .ok_or_else(|| ApiError::invalid(format!("Couldn't find that dyno size ({name}).")))?,
-    };
+    let (size, time_to_live, client) = (body.size()?, body.time_to_live()?, body.client());
     if body.env.len() > CONFIG_VARS_MAX {
         return Err(ApiError::invalid(format!(
             "env has more than {CONFIG_VARS_MAX} variables."
@@ -161,11 +193,30 @@ async fn create(
             Value::Null => None,
             other => Some((name, other.to_string())),
         });
+    let (command, reports_status) = take_status_report(&body.command);
     let one_off = OneOff {
-        command: body.command,
+        command: command.to_owned(),
         environment: environment.collect(),
         size,
         process_type: body.process_type.unwrap_or_else(|| "run".to_owned()),
+        time_to_live,
+    };
+    let attached = Attached {
+        client,
+        reports_status,
+    };
+    let (token, awaited) = match body.attach {
+        Some(true) => {
+            let (token, client) = control.sessions.await_client().map_err(|error| {
+                ApiError::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_sessions",
+                    error.to_string(),
+                )
+            })?;
+            (Some(token), Some((client, attached)))
+        }
+        _ => (None, None),
     };
     let log = control.logs.app(app.id, app.name.as_str());
     log.api(&format!(
@@ -174,7 +225,7 @@ async fn create(
     ));
     let dyno = control
         .fleet
-        .run_one_off(&app, one_off)
+        .run_one_off(&app, one_off, awaited)
         .await
         .map_err(|error| match error {
             OneOffError::Release(error) => error.into(),
@@ -185,5 +236,10 @@ async fn create(
             ),
             other => ApiError::invalid(other.to_string()),
         })?;
-    Ok((StatusCode::CREATED, Json(view::dyno(&app, &dyno))).into_response())
+    let mut view = view::dyno(&app, &dyno);
+    if let Some(token) = token {
+        let host = origin.host_and_port(control.port);
+        view["attach_url"] = format!("rendezvous://{host}/{token}").into();
+    }
+    Ok((StatusCode::CREATED, Json(view)).into_response())
 }

@@ -355,6 +355,7 @@ impl AppTask {
             log: log_as(Arc::clone(&self.log), name.clone()),
             run: Run::Always,
             environment: BTreeMap::new(),
+            streams: None,
             place: Some(place),
         });
         let new = NewMember {

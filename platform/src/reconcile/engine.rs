@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use dyno_router::Backend;
+use dyno_runtime::GuestStreams;
 use futures::future::BoxFuture;
 
 use crate::log::{AppLog, LogSource};
@@ -89,6 +90,8 @@ pub(crate) struct DynoStart {
     pub log: DynoLog,
     pub run: Run,
     pub environment: BTreeMap<String, String>,
+    /// Who is attached to a one-off.
+    pub streams: Option<GuestStreams>,
     /// `None` for a one-off.
     pub place: Option<FormationPlace>,
 }

@@ -281,6 +281,7 @@ async fn after_a_restart_of_the_host_web_dynos_begin_idle_and_the_others_start()
 
 fn one_off(command: &str) -> OneOff {
     OneOff {
+        time_to_live: std::time::Duration::from_mins(1),
         command: command.to_owned(),
         environment: BTreeMap::new(),
         size: DynoSizeName::Basic,
@@ -293,7 +294,7 @@ async fn a_one_off_runs_once_beside_the_formation() {
     let rig = Rig::serving().await;
     let status = rig
         .fleet
-        .run_one_off(&rig.app, one_off("echo 'a b'"))
+        .run_one_off(&rig.app, one_off("echo 'a b'"), None)
         .await
         .expect("started");
     let number = status.name.strip_prefix("run.").expect("a run dyno");
@@ -333,7 +334,7 @@ async fn a_one_off_of_a_process_type_keeps_its_arguments_and_adds_more() {
     let rig = Rig::serving().await;
     let status = rig
         .fleet
-        .run_one_off(&rig.app, one_off("worker --once now"))
+        .run_one_off(&rig.app, one_off("worker --once now"), None)
         .await
         .expect("started");
     let dyno = rig.started(&format!("{}@v1", status.name)).await;
@@ -346,19 +347,25 @@ async fn a_one_off_of_a_process_type_keeps_its_arguments_and_adds_more() {
 #[tokio::test]
 async fn a_one_off_that_cannot_run_is_refused_with_words() {
     let blank = Rig::start().await;
-    let result = blank.fleet.run_one_off(&blank.app, one_off("ls")).await;
+    let result = blank
+        .fleet
+        .run_one_off(&blank.app, one_off("ls"), None)
+        .await;
     assert!(
         matches!(result, Err(OneOffError::NoRelease)),
         "{APP}: {result:?}"
     );
     let rig = Rig::serving().await;
-    let result = rig.fleet.run_one_off(&rig.app, one_off("echo 'open")).await;
+    let result = rig
+        .fleet
+        .run_one_off(&rig.app, one_off("echo 'open"), None)
+        .await;
     assert!(matches!(result, Err(OneOffError::Quoting)), "{result:?}");
     let of_web = OneOff {
         process_type: "web".to_owned(),
         ..one_off("ls")
     };
-    let result = rig.fleet.run_one_off(&rig.app, of_web).await;
+    let result = rig.fleet.run_one_off(&rig.app, of_web, None).await;
     assert!(
         matches!(result, Err(OneOffError::ProcessType)),
         "{result:?}"

@@ -164,6 +164,7 @@ impl ReleasePhase {
             }),
             run: Run::OnceWith(Vec::new()),
             environment: BTreeMap::new(),
+            streams: None,
             place: None,
         });
         tokio::select! {
