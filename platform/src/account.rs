@@ -1,10 +1,14 @@
 //! The one account of an installation.
 
+mod authorizations;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::model::Timestamp;
 use crate::secret::Sealer;
+
+pub(crate) use authorizations::{Authorization, AuthorizationError, Authorizations};
 
 /// Who owns all apps.
 #[derive(Clone, Debug)]

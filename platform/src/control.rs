@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dyno_runtime::DynoSizes;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Account;
+use crate::account::{Account, Authorizations};
 use crate::api::RateLimit;
 use crate::attach::Sessions;
 use crate::build::{Builds, Outputs};
@@ -21,6 +21,8 @@ use crate::secret::{ApiKey, Sealer};
 pub(crate) struct Control {
     pub account: Account,
     pub api_key: ApiKey,
+    /// Keys that were given away.
+    pub authorizations: Authorizations,
     /// `http://127.0.0.1:8080`, for clients that named no host.
     pub api_url: String,
     /// The port that apps are served on.

@@ -61,6 +61,9 @@ pub const DESCRIPTION_BYTES_MAX: usize = 512;
 /// Buildpacks of one app.
 pub const BUILDPACKS_MAX: usize = 16;
 
+/// Keys beside the installation's own. All of them are read to find one by its id.
+pub const AUTHORIZATIONS_MAX: usize = 100;
+
 /// Bytes of a JSON request body (an app's whole config fits).
 pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Items of a page when the client names no number.

@@ -16,7 +16,7 @@ use dyno_slug::SlugStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Account;
+use crate::account::{Account, Authorizations};
 use crate::api;
 use crate::api_service::ApiService;
 use crate::attach::Sessions;
@@ -243,6 +243,7 @@ impl Platform {
             fallback: Some(Fallback::new(api.clone())),
         };
         let router = Router::with_tls(router_options, certificate.tls());
+        let authorizations = Authorizations::new(Arc::clone(&store));
         let parts = FleetParts {
             engine,
             store,
@@ -254,6 +255,7 @@ impl Platform {
         let control = Arc::new(Control {
             account,
             api_key,
+            authorizations,
             api_url: format!("http://{}", reachable(address)),
             port: address.port(),
             sealer,

@@ -31,7 +31,6 @@ pub(super) fn routes() -> Router<Arc<Control>> {
         .route("/apps", get(list).post(create))
         .route("/apps/{app}", get(info).patch(update).delete(destroy))
         .route("/users/{user}/apps", get(list_of_user))
-        .route("/apps/{app}/addons", get(nothing))
         .route("/apps/{app}/collaborators", get(collaborators))
 }
 
@@ -163,12 +162,6 @@ async fn destroy(State(control): State<Arc<Control>>, Path(identity): Path<Strin
     control.builds.cancel_all(app.id);
     let app = control.apps.destroy(app.id).await?;
     Ok(Json(view::app(&control, &app)).into_response())
-}
-
-/// The app exists and has none of what was asked for.
-async fn nothing(State(control): State<Arc<Control>>, Path(identity): Path<String>) -> ApiResult {
-    find(&control, &identity).await?;
-    Ok(Json(json!([])).into_response())
 }
 
 async fn collaborators(

@@ -16,7 +16,7 @@ use crate::control::Control;
 use crate::model::DynoSizeName;
 
 /// When this program's first stack and region were laid down.
-const SINCE: &str = "2026-11-25T00:00:00Z";
+pub(super) const SINCE: &str = "2026-11-25T00:00:00Z";
 
 const FIELDS: &Fields<Value> = &[
     ("name", |item| {

@@ -11,6 +11,9 @@ pub const APPS: &str = "/dyno/1/app/";
 /// All formations.
 pub const FORMATIONS: &str = "/dyno/1/formation/";
 
+/// Keys that were given away, by the digest of their tokens.
+pub const AUTHORIZATIONS: &str = "/dyno/1/authorization/";
+
 /// An app's row.
 pub fn app(id: AppId) -> String {
     format!("{APPS}{id}")
