@@ -5,6 +5,7 @@ mod account;
 mod apps;
 mod auth;
 mod authorizations;
+mod browser_login;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
@@ -36,6 +37,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::control::Control;
+pub(crate) use browser_login::BrowserLogins;
 use error::ApiError;
 pub(crate) use rate_limit::RateLimit;
 
@@ -67,6 +69,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&control), auth::require_key))
         .layer(from_fn_with_state(Arc::clone(&control), rate_limit::count));
     let open = Router::new()
+        .merge(browser_login::open_routes())
         .merge(buildpack_registry::open_routes())
         .merge(log_sessions::open_routes())
         .merge(output_stream::open_routes())

@@ -6,7 +6,7 @@ use dyno_runtime::DynoSizes;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, Authorizations};
-use crate::api::RateLimit;
+use crate::api::{BrowserLogins, RateLimit};
 use crate::attach::Sessions;
 use crate::build::{Builds, Outputs};
 use crate::data_dir::DataDir;
@@ -23,6 +23,8 @@ pub(crate) struct Control {
     pub api_key: ApiKey,
     /// Keys that were given away.
     pub authorizations: Authorizations,
+    /// Logins with a browser that are under way.
+    pub browser_logins: BrowserLogins,
     /// `http://127.0.0.1:8080`, for clients that named no host.
     pub api_url: String,
     /// The port that apps are served on.

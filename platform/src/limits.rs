@@ -64,6 +64,13 @@ pub const BUILDPACKS_MAX: usize = 16;
 /// Keys beside the installation's own. All of them are read to find one by its id.
 pub const AUTHORIZATIONS_MAX: usize = 100;
 
+/// Logins with a browser that are under way; beyond it a new one is refused. Anybody may begin one.
+pub const BROWSER_LOGINS_MAX: usize = 100;
+/// How long a person has to show the key (the CLI waits ten minutes).
+pub const BROWSER_LOGIN_LIFETIME: Duration = Duration::from_mins(10);
+/// How long a key lives that a browser gave (the CLI's thirty days for a login without one).
+pub const BROWSER_TOKEN_LIFETIME: Duration = Duration::from_hours(30 * 24);
+
 /// Bytes of a JSON request body (an app's whole config fits).
 pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Items of a page when the client names no number.

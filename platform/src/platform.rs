@@ -256,6 +256,7 @@ impl Platform {
             account,
             api_key,
             authorizations,
+            browser_logins: api::BrowserLogins::default(),
             api_url: format!("http://{}", reachable(address)),
             port: address.port(),
             sealer,

@@ -111,6 +111,10 @@ async fn select(
     {
         return Ok(Selection::Dyno(dyno.name.clone()));
     }
+    // `run` is a type of dynos, and none of the formation.
+    if dynos.iter().any(|dyno| dyno.process_type == identity) {
+        return Ok(Selection::Type(identity.to_owned()));
+    }
     let formation = control.apps.formation(app.id).await?;
     match formation.0.get_key_value(identity) {
         Some((process_type, _)) => Ok(Selection::Type(process_type.clone())),

@@ -52,7 +52,8 @@ pub(super) async fn all(data_dir: &DataDir) -> anyhow::Result<Vec<(&'static str,
 
 fn data_directory(directory: &Path) -> Finding {
     match fs::metadata(directory) {
-        Ok(metadata) if !is_private(&metadata) => Bad {
+        // Its key files are private on their own.
+        Ok(metadata) if !is_private(&metadata) => Doubtful {
             what: format!("{} can be entered by others", shown(directory)),
             mend: format!("chmod 700 {}", shown(directory)),
         },
