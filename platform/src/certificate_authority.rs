@@ -27,8 +27,11 @@ use crate::limits::{
 };
 use crate::secret::{SecretError, read_or_create, write_private};
 
-/// The names that clients on this machine use. Apps are below `localhost`.
-const NAMES: [&str; 4] = ["localhost", "*.localhost", "127.0.0.1", "::1"];
+/// The names that clients of the API, of git and of one-off dynos use on this machine.
+///
+/// Not `*.localhost`: OpenSSL, Node.js and browsers match no wildcard directly below a top-level name, and rustls refuses
+/// a certificate that has one where names are constrained. So apps have no name here.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]

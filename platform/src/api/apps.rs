@@ -161,6 +161,7 @@ async fn destroy(State(control): State<Arc<Control>>, Path(identity): Path<Strin
     let app = find(&control, &identity).await?;
     control.builds.cancel_all(app.id);
     let app = control.apps.destroy(app.id).await?;
+    control.fleet.stop_one_offs_of(app.id);
     Ok(Json(view::app(&control, &app)).into_response())
 }
 

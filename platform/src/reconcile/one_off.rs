@@ -88,6 +88,13 @@ impl OneOffs {
         }
     }
 
+    /// Asks all of an app to stop.
+    pub fn stop_of(&self, app: AppId) {
+        for entry in self.lock().get(&app).into_iter().flatten() {
+            entry.stop.cancel();
+        }
+    }
+
     /// Asks all of them to stop.
     pub fn stop_all(&self) {
         for entry in self.lock().values().flatten() {
@@ -264,6 +271,11 @@ impl Fleet {
             fleet.inner.one_offs.remove(app, id);
         });
         Ok(status)
+    }
+
+    /// Asks an app's one-offs to stop: the app is gone.
+    pub fn stop_one_offs_of(&self, app: AppId) {
+        self.inner.one_offs.stop_of(app);
     }
 
     /// Asks all one-offs to stop, and their clients to leave.

@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod attach;
+mod attached_client;
 mod builds;
 mod client;
 mod durability;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dyno_buildpacks::component::{AdaptOptions, adapt};
 use dyno_platform::{DataDirError, Platform, PlatformOptions, StartError};
 use dyno_slug::{FileSource, ProcessSource, SlugBuilder, World};
 use flate2::Compression;
@@ -225,6 +226,31 @@ fn hello_slug() -> Vec<u8> {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
     let text = fs::read_to_string(guests.join("hello.wat")).unwrap();
     slug_of(&wat::parse_str(text).unwrap())
+}
+
+/// A slug whose `web` answers `hello, world!`, and whose `console` is the tool of `tests/guests/commands`.
+pub fn console_slug() -> Vec<u8> {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
+    let module = |path: &str| {
+        let text = fs::read_to_string(guests.join(path)).unwrap();
+        wat::parse_str(text).unwrap()
+    };
+    let tool = module("commands/console_tool.wat");
+    let tool = adapt(&tool, &AdaptOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("hello.wasm"), module("hello.wat")).unwrap();
+    fs::write(path("tool.wasm"), tool).unwrap();
+    fs::create_dir(path("app")).unwrap();
+    let web = ProcessSource::new("hello.wasm", World::HttpProxy).component(path("hello.wasm"));
+    let console = ProcessSource::new("tool.wasm", World::Command).component(path("tool.wasm"));
+    SlugBuilder::new(FileSource::new(path("app")))
+        .buildpack("wasm", "0")
+        .process("web".parse().unwrap(), web)
+        .process("console".parse().unwrap(), console)
+        .write(&path("console.slug"))
+        .unwrap();
+    fs::read(path("console.slug")).unwrap()
 }
 
 /// A slug whose `web` is this component.
