@@ -248,7 +248,7 @@ pub fn console_slug() -> Vec<u8> {
         .buildpack("wasm", "0")
         .process("web".parse().unwrap(), web)
         .process("console".parse().unwrap(), console)
-        .write(&path("console.slug"))
+        .write(path("console.slug"))
         .unwrap();
     fs::read(path("console.slug")).unwrap()
 }
