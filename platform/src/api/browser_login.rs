@@ -5,6 +5,7 @@
 //! ten minutes, and one key.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::to_bytes;
@@ -37,10 +38,9 @@ pub(super) fn open_routes() -> Router<Arc<Control>> {
 }
 
 /// Logins that are under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct BrowserLogins(Mutex<HashMap<Uuid, Login>>);
 
-#[derive(Debug)]
 struct Login {
     description: String,
     begun: Instant,
@@ -48,6 +48,15 @@ struct Login {
     secret: Uuid,
     granted: Option<oneshot::Sender<String>>,
     token: Option<oneshot::Receiver<String>>,
+}
+
+impl fmt::Debug for BrowserLogins {
+    /// How many: what they are known by are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BrowserLogins")
+            .field(&self.lock().len())
+            .finish()
+    }
 }
 
 impl BrowserLogins {
@@ -247,6 +256,7 @@ mod tests {
     fn a_login_is_waited_for_by_who_began_it_and_granted_once() {
         let logins = BrowserLogins::default();
         let (id, secret) = logins.begin("a laptop".to_owned()).expect("begun");
+        assert!(!format!("{logins:?}").contains(&secret.to_string()));
         assert!(logins.token(id, "guess").is_none());
         assert!(logins.token(id, &secret.to_string()).is_some());
         assert!(logins.token(id, &secret.to_string()).is_none());

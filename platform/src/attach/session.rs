@@ -232,7 +232,20 @@ fn with_carriage_returns(chunk: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::with_carriage_returns;
+    use std::time::Duration;
+
+    use futures::FutureExt;
+
+    use super::{Activity, with_carriage_returns};
+    use crate::limits::ATTACHED_IDLE_TIMEOUT;
+
+    #[tokio::test]
+    async fn silence_is_counted_from_the_last_byte() {
+        let last = Activity::default();
+        last.silence(Duration::ZERO).await;
+        last.note();
+        assert!(last.silence(ATTACHED_IDLE_TIMEOUT).now_or_never().is_none());
+    }
 
     #[test]
     fn a_terminal_returns_at_each_line() {

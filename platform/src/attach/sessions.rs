@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::limits::SESSIONS_AWAITED_MAX;
+use crate::limits::{CLIENT_PATIENCE, SESSIONS_AWAITED_MAX};
 
 /// Bytes of chance in a token.
 const TOKEN_BYTES: usize = 32;
@@ -34,12 +34,21 @@ pub(crate) struct TooManySessions;
 pub(crate) struct AwaitedClient {
     digest: TokenDigest,
     stream: oneshot::Receiver<RendezvousStream>,
+    patience: Duration,
     sessions: Sessions,
 }
 
 impl Sessions {
     /// Makes a token, and waits for who names it from now on.
     pub fn await_client(&self) -> Result<(String, AwaitedClient), TooManySessions> {
+        self.await_client_for(CLIENT_PATIENCE)
+    }
+
+    /// The same, with another patience.
+    pub fn await_client_for(
+        &self,
+        patience: Duration,
+    ) -> Result<(String, AwaitedClient), TooManySessions> {
         let token = hex::encode(rand::random::<[u8; TOKEN_BYTES]>());
         let digest = digest(&token);
         let (sender, stream) = oneshot::channel();
@@ -51,6 +60,7 @@ impl Sessions {
         let client = AwaitedClient {
             digest,
             stream,
+            patience,
             sessions: self.clone(),
         };
         Ok((token, client))
@@ -83,9 +93,9 @@ impl fmt::Debug for Sessions {
 }
 
 impl AwaitedClient {
-    /// Waits for it at most so long; `None` when it has not come.
-    pub async fn arrives_within(mut self, patience: Duration) -> Option<RendezvousStream> {
-        timeout(patience, &mut self.stream).await.ok()?.ok()
+    /// Waits for it as long as its token is good; `None` when it has not come.
+    pub async fn arrives(mut self) -> Option<RendezvousStream> {
+        timeout(self.patience, &mut self.stream).await.ok()?.ok()
     }
 }
 
@@ -111,9 +121,10 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_come_leaves_nothing_behind() {
         let sessions = Sessions::default();
-        let (token, client) = sessions.await_client().expect("a token");
+        let awaited = sessions.await_client_for(Duration::ZERO);
+        let (token, client) = awaited.expect("a token");
         assert_eq!(token.len(), 64);
-        assert!(client.arrives_within(Duration::ZERO).await.is_none());
+        assert!(client.arrives().await.is_none());
         assert!(sessions.lock().is_empty());
     }
 

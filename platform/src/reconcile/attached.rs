@@ -8,7 +8,7 @@ use dyno_runtime::{ClientStreams, attach};
 use super::engine::{DynoLog, RunningDyno};
 use super::one_off::Ready;
 use crate::attach::{Attached, AwaitedClient, Session, SessionEnd};
-use crate::limits::{ATTACHED_BUFFER_BYTES, CLIENT_PATIENCE, STOP_GRACE};
+use crate::limits::{ATTACHED_BUFFER_BYTES, STOP_GRACE};
 use crate::log::LogSource;
 
 /// What a shell shows for a process that SIGHUP ended.
@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let say = |text: &str| log(LogSource::Heroku, text);
     say("Awaiting client");
     let arrived = tokio::select! {
-        arrived = awaited.client.arrives_within(CLIENT_PATIENCE) => arrived,
+        arrived = awaited.client.arrives() => arrived,
         // It was stopped first.
         () = ready.stop.cancelled() => {
             say("State changed from starting to complete");

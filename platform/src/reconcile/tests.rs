@@ -3,8 +3,12 @@
 mod scripted;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dyno_runtime::ClientKind;
 
 use super::{Beginning, DynoState, OneOff, OneOffError, Run, Selection};
+use crate::attach::{Attached, Sessions};
 use crate::model::DynoSizeName;
 use crate::release::AppChange;
 use scripted::{APP, Rig};
@@ -281,7 +285,7 @@ async fn after_a_restart_of_the_host_web_dynos_begin_idle_and_the_others_start()
 
 fn one_off(command: &str) -> OneOff {
     OneOff {
-        time_to_live: std::time::Duration::from_mins(1),
+        time_to_live: Duration::from_mins(1),
         command: command.to_owned(),
         environment: BTreeMap::new(),
         size: DynoSizeName::Basic,
@@ -370,4 +374,28 @@ async fn a_one_off_that_cannot_run_is_refused_with_words() {
         matches!(result, Err(OneOffError::ProcessType)),
         "{result:?}"
     );
+}
+
+#[tokio::test]
+async fn a_one_off_whose_client_does_not_come_is_not_started() {
+    let rig = Rig::serving().await;
+    let sessions = Sessions::default();
+    let (_token, client) = sessions.await_client_for(Duration::ZERO).expect("a token");
+    let attached = Attached {
+        client: ClientKind::Pipe,
+        reports_status: false,
+    };
+    let status = rig
+        .fleet
+        .run_one_off(&rig.app, one_off("ls"), Some((client, attached)))
+        .await
+        .expect("on the board");
+    assert_eq!(status.state, "starting");
+    rig.until("it is given up", || {
+        rig.log()
+            .contains("Error R13 (Attach error) -> Failed to attach to process")
+            .then_some(())
+    })
+    .await;
+    assert!(rig.all(&format!("{}@v1", status.name)).is_empty());
 }
