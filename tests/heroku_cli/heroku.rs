@@ -1,13 +1,14 @@
 //! A user of the Heroku CLI: a home directory, a platform, and what they type.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::app::App;
-use crate::place::Place;
+use crate::place::{Place, address_in};
 use crate::process::{Finished, Process};
 use crate::sources::{Source, example};
 use crate::terminal::Terminal;
@@ -95,6 +96,12 @@ impl Heroku {
     /// Runs any line of shell in the user's environment.
     pub async fn shell_line(&self, line: &str) -> Finished {
         Process::start(&mut self.shell(line)).end(COMMAND_MAX).await
+    }
+
+    /// Where the platform listens.
+    pub fn address(&self) -> SocketAddr {
+        let url = std::fs::read_to_string(self.place.path().join("api-url"));
+        address_in(&url.unwrap()).unwrap()
     }
 
     /// The key of the installation.

@@ -1,7 +1,9 @@
 //! The log: its end, its parts, and what is added while one looks.
 
+use crate::app::App;
 use crate::heroku::Heroku;
-use crate::limits::CHANGE_MAX;
+use crate::limits::{CHANGE_MAX, START_MAX};
+use crate::process::{Process, Stream};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_filtered_and_followed() {
@@ -61,4 +63,28 @@ async fn the_log_is_filtered_and_followed() {
         .await
         .ended_with(2, &["Couldn't find that app"]);
     platform.interrupt().await.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_goes_on_after_a_restart_and_shows_nothing_twice() {
+    let (heroku, platform, app) = Heroku::with_shop().await;
+    app.answers_at("/?before").await;
+    let address = heroku.address();
+    let mut tail = heroku.start(["logs", "--tail", "-a", "shop"]);
+    let shows = |words: &'static str| move |_: Stream, text: &str| text.contains(words);
+    tail.line("the backlog", CHANGE_MAX, shows("path=\"/?before\""))
+        .await;
+    platform.interrupt().await.succeeded();
+
+    let listen = address.to_string();
+    let mut again = Process::start(&mut heroku.place.command(["serve", "--listen", &listen]));
+    again.line("ready", START_MAX, shows("ready ")).await;
+    let app = App::new("shop", address);
+    app.answers_at("/?after").await;
+    tail.line("the new line", CHANGE_MAX, shows("path=\"/?after\""))
+        .await;
+    let said = tail.all();
+    assert_eq!(said.matches("path=\"/?before\"").count(), 1, "{said}");
+    let _ = tail.interrupt().await;
+    again.terminate().await.succeeded();
 }
