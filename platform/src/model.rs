@@ -10,7 +10,7 @@ mod size;
 mod slug;
 mod time;
 
-pub use app::{App, AppId};
+pub use app::{App, AppId, RUNTIME_DYNO_METADATA};
 pub use app_name::{AppName, AppNameError, generate as generate_app_name};
 pub use build::{Build, BuildId, BuildStatus};
 pub use config_vars::{ConfigPatch, ConfigVars, ConfigVarsError};

@@ -12,6 +12,7 @@ mod desired;
 mod engine;
 mod fleet;
 mod members;
+mod metadata;
 mod one_off;
 mod route;
 mod status;

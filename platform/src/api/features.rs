@@ -1,4 +1,4 @@
-//! `/apps/{app}/features` and `/account/features`: what can be switched elsewhere, as it is here.
+//! `/apps/{app}/features` and `/account/features`: what can be switched, and what is only shown as it is.
 
 use std::sync::Arc;
 
@@ -17,12 +17,23 @@ use super::error::{ApiError, ApiResult};
 use super::json_body::JsonBody;
 use super::page::{Fields, SortKey, page};
 use crate::control::Control;
+use crate::model::{App, RUNTIME_DYNO_METADATA};
+use crate::release::AppChange;
 
-/// A feature, and the one state that it has here.
+/// A feature.
 struct Feature {
     name: &'static str,
     description: &'static str,
-    enabled: bool,
+    switch: Switch,
+}
+
+/// What can be done about it here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    AlwaysOn,
+    AlwaysOff,
+    /// As the app says.
+    Movable,
 }
 
 /// Heroku's names. What is always so can be "enabled" by a script that does it everywhere, and not be disabled.
@@ -30,22 +41,22 @@ const APP_FEATURES: [Feature; 4] = [
     Feature {
         name: "http-session-affinity",
         description: "A client's requests go to one dyno. Not here: the dyno with the fewest requests is asked.",
-        enabled: false,
+        switch: Switch::AlwaysOff,
     },
     Feature {
         name: "log-runtime-metrics",
         description: "Load and memory of each dyno in the log. Not here.",
-        enabled: false,
+        switch: Switch::AlwaysOff,
     },
     Feature {
         name: "preboot",
         description: "New web dynos are up before the old ones stop. Always so here.",
-        enabled: true,
+        switch: Switch::AlwaysOn,
     },
     Feature {
-        name: "runtime-dyno-metadata",
-        description: "HEROKU_APP_NAME and its like in the environment of dynos. Not here.",
-        enabled: false,
+        name: RUNTIME_DYNO_METADATA,
+        description: "HEROKU_APP_NAME and its like in the environment of dynos, from their next start on.",
+        switch: Switch::Movable,
     },
 ];
 
@@ -70,13 +81,21 @@ fn id(feature: &Feature) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
-fn view(feature: &Feature) -> Value {
+fn is_enabled(app: &App, feature: &Feature) -> bool {
+    match feature.switch {
+        Switch::AlwaysOn => true,
+        Switch::AlwaysOff => false,
+        Switch::Movable => app.features.contains(feature.name),
+    }
+}
+
+fn view(app: &App, feature: &Feature) -> Value {
     json!({
         "created_at": SINCE,
         "description": feature.description,
         "display_name": null,
         "doc_url": "https://devcenter.heroku.com/articles/heroku-features",
-        "enabled": feature.enabled,
+        "enabled": is_enabled(app, feature),
         "feedback_email": null,
         "id": id(feature),
         "name": feature.name,
@@ -99,9 +118,9 @@ async fn list(
     headers: HeaderMap,
 ) -> ApiResult {
     static FEATURES: &[Feature] = &APP_FEATURES;
-    apps::find(&control, &app).await?;
+    let app = apps::find(&control, &app).await?;
     page(&headers, FIELDS, FEATURES.iter().collect(), |feature| {
-        view(feature)
+        view(&app, feature)
     })
 }
 
@@ -109,8 +128,8 @@ async fn info(
     State(control): State<Arc<Control>>,
     Path((app, feature)): Path<(String, String)>,
 ) -> ApiResult {
-    apps::find(&control, &app).await?;
-    Ok(Json(view(find(&feature)?)).into_response())
+    let app = apps::find(&control, &app).await?;
+    Ok(Json(view(&app, find(&feature)?)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -123,13 +142,21 @@ async fn update(
     Path((app, feature)): Path<(String, String)>,
     JsonBody(body): JsonBody<Update>,
 ) -> ApiResult {
-    apps::find(&control, &app).await?;
+    let app = apps::find(&control, &app).await?;
     let feature = find(&feature)?;
-    if body.enabled != feature.enabled {
+    if feature.switch == Switch::Movable {
+        let change = AppChange {
+            feature: Some((feature.name.to_owned(), body.enabled)),
+            ..AppChange::default()
+        };
+        let app = control.apps.change(app.id, &change).await?;
+        return Ok(Json(view(&app, feature)).into_response());
+    }
+    if body.enabled != is_enabled(&app, feature) {
         return Err(ApiError::invalid(format!(
             "{} cannot be switched on this platform: {}",
             feature.name, feature.description
         )));
     }
-    Ok(Json(view(feature)).into_response())
+    Ok(Json(view(&app, feature)).into_response())
 }

@@ -1,5 +1,6 @@
 //! An app: a named unit of deployment and the pointers to its releases.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ impl fmt::Display for AppId {
     }
 }
 
+/// The feature that tells dynos what they are.
+pub const RUNTIME_DYNO_METADATA: &str = "runtime-dyno-metadata";
+
 /// An app as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct App {
@@ -47,6 +51,9 @@ pub struct App {
     pub maintenance: bool,
     /// Buildpacks chosen by the user, in order; empty means "detect".
     pub buildpacks: Vec<String>,
+    /// Features that were switched on, by Heroku's names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
     /// What detection found at the last build.
     pub buildpack_detected: Option<String>,
     /// The newest release, whatever became of it: its config vars are the app's.
@@ -69,6 +76,7 @@ impl App {
             released_at: None,
             maintenance: false,
             buildpacks: Vec::new(),
+            features: BTreeSet::new(),
             buildpack_detected: None,
             release_latest: None,
             release_current: None,

@@ -1,6 +1,6 @@
 //! One app's reconciler: owns its dynos and its route, converges them on what is wanted, and rests when they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -354,7 +354,7 @@ impl AppTask {
             size: entry.size,
             log: log_as(Arc::clone(&self.log), name.clone()),
             run: Run::Always,
-            environment: BTreeMap::new(),
+            environment: release.metadata.clone(),
             streams: None,
             place: Some(place),
         });

@@ -1,8 +1,10 @@
 //! What should run of one app, read from the store in one piece.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{App, AppId, ConfigVars, Formation, Release, Slug};
+use super::metadata;
+use crate::model::{App, AppId, ConfigVars, Formation, RUNTIME_DYNO_METADATA, Release, Slug};
 use crate::release::{AppError, Apps, ReleaseError, Releases};
 
 /// What should run.
@@ -20,6 +22,8 @@ pub(super) struct DesiredRelease {
     pub release: Release,
     pub slug: Slug,
     pub config_vars: ConfigVars,
+    /// What its dynos are told of themselves; nothing unless the app has the feature.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Desired {
@@ -79,7 +83,7 @@ pub(super) async fn read(
         None => None,
     };
     let release = match release {
-        Some(release) => release_of(releases, release).await?,
+        Some(release) => release_of(releases, &app, release).await?,
         None => None,
     };
     Ok(Some(Arc::new(Desired {
@@ -91,6 +95,7 @@ pub(super) async fn read(
 
 async fn release_of(
     releases: &Releases,
+    app: &App,
     release: Release,
 ) -> Result<Option<DesiredRelease>, ReleaseError> {
     let Some(slug) = release.slug else {
@@ -98,9 +103,15 @@ async fn release_of(
     };
     let slug = releases.slug(slug).await?.ok_or(ReleaseError::NoSuchSlug)?;
     let config_vars = releases.config_vars(release.app, release.config).await?;
+    let metadata = if app.features.contains(RUNTIME_DYNO_METADATA) {
+        metadata::of(app, &release, &slug)
+    } else {
+        BTreeMap::new()
+    };
     Ok(Some(DesiredRelease {
         release,
         slug,
         config_vars,
+        metadata,
     }))
 }

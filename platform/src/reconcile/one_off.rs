@@ -252,7 +252,13 @@ impl Fleet {
             size: one_off.size,
             log: log_as(log, status.name.clone()),
             run: line.run,
-            environment: one_off.environment,
+            // What the client says wins.
+            environment: release
+                .metadata
+                .clone()
+                .into_iter()
+                .chain(one_off.environment)
+                .collect(),
             time_to_live: one_off.time_to_live,
             stop: entry.stop,
         };

@@ -32,6 +32,8 @@ pub(crate) struct AppChange {
     pub name: Option<AppName>,
     pub maintenance: Option<bool>,
     pub buildpacks: Option<Vec<String>>,
+    /// A feature that is switched on, or off.
+    pub feature: Option<(String, bool)>,
 }
 
 impl Apps {
@@ -144,6 +146,15 @@ impl Apps {
             app.maintenance = change.maintenance.unwrap_or(app.maintenance);
             if let Some(buildpacks) = &change.buildpacks {
                 app.buildpacks.clone_from(buildpacks);
+            }
+            match &change.feature {
+                Some((name, true)) => {
+                    app.features.insert(name.clone());
+                }
+                Some((name, false)) => {
+                    app.features.remove(name);
+                }
+                None => {}
             }
             if app == stored.value {
                 return Ok(app);

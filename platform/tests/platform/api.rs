@@ -125,3 +125,79 @@ async fn a_directory_or_a_port_in_use_is_named() {
         other => panic!("expected the port to be taken, got {other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_given_away_works_until_it_is_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::start(directory.path()).await;
+    let made = rig
+        .post("/oauth/authorizations", json!({ "description": "robot" }))
+        .await
+        .expect(201);
+    let token = made["access_token"]["token"].as_str().unwrap().to_owned();
+    let ask = async || {
+        let request = rig
+            .request(Method::GET, "/account")
+            .header("authorization", format!("Bearer {token}"));
+        send(
+            rig.platform.local_addr(),
+            request.body(Bytes::new()).unwrap(),
+        )
+        .await
+        .status
+        .as_u16()
+    };
+    assert_eq!(ask().await, 200);
+    let listed = rig.get("/oauth/authorizations").await.text();
+    assert!(
+        listed.contains("robot") && !listed.contains(&token),
+        "{listed}"
+    );
+    let path = format!("/oauth/authorizations/{}", made["id"].as_str().unwrap());
+    rig.delete(&path).await.expect(200);
+    assert_eq!(ask().await, 401);
+    for body in [json!({ "scope": ["read"] }), json!({ "expires_in": 0 })] {
+        let refused = rig.post("/oauth/authorizations", body).await;
+        assert_eq!(refused.error(422), "invalid_params");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_feature_that_can_be_switched_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::start(directory.path()).await;
+    rig.create("demo").await;
+    let path = "/apps/demo/features/runtime-dyno-metadata";
+    assert_eq!(rig.get(path).await.expect(200)["enabled"], false);
+    let on = json!({ "enabled": true });
+    let changed = rig.patch(path, on.clone()).await.expect(200);
+    assert_eq!(changed["enabled"], true);
+    assert_eq!(rig.get(path).await.expect(200)["enabled"], true);
+    // What is always so may be asked for, and not be refused.
+    rig.patch("/apps/demo/features/preboot", on)
+        .await
+        .expect(200);
+    let off = json!({ "enabled": false });
+    let refused = rig.patch("/apps/demo/features/preboot", off).await;
+    assert_eq!(refused.error(422), "invalid_params");
+    let none = rig.get("/apps/demo/features/none").await;
+    assert_eq!(none.error(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_and_the_status_need_no_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::start(directory.path()).await;
+    let ask = async |path: &str| {
+        let request = rig.request(Method::GET, path).body(Bytes::new()).unwrap();
+        send(rig.platform.local_addr(), request).await
+    };
+    let found = ask("/buildpacks/heroku%2Fpython").await.expect(200);
+    assert_eq!(found["blob_url"], "urn:buildpack:heroku/python");
+    let none = ask("/buildpacks/heroku%2Fruby").await.expect(404);
+    assert_eq!(none["blob_url"], "urn:buildpack:heroku/ruby");
+    let found = ask("/buildpacks?in[name][]=go").await.expect(200);
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    let status = ask("/api/v4/current-status").await.expect(200);
+    assert_eq!(status["status"][0]["status"], "green");
+}
