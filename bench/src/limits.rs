@@ -29,6 +29,10 @@ pub const LOG_LINES_SHOWN: usize = 20;
 /// A round in which the ceiling did less than this share of its median was disturbed, and is left out.
 pub const CEILING_SHARE_MIN: f64 = 0.6;
 
+/// Longest wait for a connection's first answer under load, before the clock starts: each of many connections may have
+/// an instance of an interpreter made for it.
+pub const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Longest wait for all apps of the density scenario to be ready, or for one change to be seen.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
 

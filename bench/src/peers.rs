@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::HELLO;
+use crate::load::HELLO_PAGE;
 use crate::server::Recipe;
 
 const HELLO_02: &str = include_str!("../guests/hello_02.wat");
@@ -58,15 +59,7 @@ pub fn find_dyno(said: Option<PathBuf>, bench: &Path) -> anyhow::Result<PathBuf>
 
 /// Writes the guests and the apps that hold them; returns how to start each server.
 pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recipe>> {
-    let mut recipes = vec![Recipe {
-        name: CEILING,
-        about: "hyper 1 alone, one single-threaded runtime for each processor: what the HTTP library itself can do here",
-        program: programs.bench.clone(),
-        deploy: None,
-        arguments: vec!["raw-hyper".to_owned(), "{address}".to_owned()],
-        host: None,
-        ready: "ready ",
-    }];
+    let mut recipes = vec![ceiling(&programs.bench)];
     let hello_02 = app(work_dir, "hello", HELLO_02, "")?;
     let hello_fresh = app(work_dir, "hello-fresh", HELLO_02, "--reuse=request")?;
     let hello_03 = app(work_dir, "hello-03", HELLO_03, "")?;
@@ -128,6 +121,26 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
         &hello_03,
     ));
     Ok(recipes)
+}
+
+/// The hello alone, deployed.
+pub fn hello(dyno: &Path, work_dir: &Path) -> anyhow::Result<Recipe> {
+    let app = app(work_dir, "hello", HELLO_02, "")?;
+    Ok(deployed(dyno, DYNO, "the hello", "hello.localhost", &app))
+}
+
+/// Hyper alone.
+pub fn ceiling(bench: &Path) -> Recipe {
+    Recipe {
+        name: CEILING,
+        about: "hyper 1 alone, one single-threaded runtime for each processor: what the HTTP library itself can do here",
+        program: bench.to_owned(),
+        deploy: None,
+        arguments: vec!["raw-hyper".to_owned(), "{address}".to_owned()],
+        host: None,
+        page: HELLO_PAGE,
+        ready: "ready ",
+    }
 }
 
 /// Apps of one server that get in each other's way.
@@ -194,6 +207,7 @@ fn serve(
         deploy: None,
         arguments,
         host: None,
+        page: HELLO_PAGE,
         ready: "Serving HTTP on",
     }
 }
@@ -223,6 +237,7 @@ fn deployed(
         deploy: Some(up),
         arguments: serve,
         host: Some(host),
+        page: HELLO_PAGE,
         ready: "ready ",
     }
 }

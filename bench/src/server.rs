@@ -9,9 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use crate::HELLO;
 use crate::limits::{LOG_LINES_SHOWN, POLL_INTERVAL, START_TIMEOUT, STOP_TIMEOUT};
-use crate::load::{Target, ask_once};
+use crate::load::{Page, Target, ask_once};
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -28,6 +27,8 @@ pub struct Recipe {
     pub arguments: Vec<String>,
     /// The `Host` header it is asked with; none stands for the address.
     pub host: Option<&'static str>,
+    /// What it is asked for.
+    pub page: Page,
     /// What its output holds once it serves.
     pub ready: &'static str,
 }
@@ -39,6 +40,17 @@ pub struct Server {
     log: PathBuf,
     target: Target,
     name: &'static str,
+}
+
+/// What a server holds at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Bytes that are its own and no file's.
+    pub anonymous: u64,
+    /// Threads.
+    pub threads: u64,
+    /// The kernel's memory maps.
+    pub mappings: usize,
 }
 
 /// How a server came up.
@@ -66,6 +78,21 @@ impl Server {
 
     /// Starts a server, and waits until it has answered once.
     pub async fn start(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Start)> {
+        let (mut server, ready) = Self::launch(recipe, work_dir).await?;
+        let began = Instant::now();
+        server.wait_for_answer(began).await?;
+        let first_answer = began.elapsed();
+        Ok((
+            server,
+            Start {
+                ready,
+                first_answer,
+            },
+        ))
+    }
+
+    /// Starts a server, and waits for its word that it serves.
+    pub async fn launch(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Duration)> {
         let address = free_address()?;
         let log = work_dir.join(format!("{}.log", recipe.name.replace([' ', '`', '/'], "-")));
         let output =
@@ -88,7 +115,7 @@ impl Server {
             host: recipe
                 .host
                 .map_or_else(|| address.to_string(), str::to_owned),
-            expected: HELLO,
+            page: recipe.page.clone(),
         };
         let mut server = Self {
             child,
@@ -97,16 +124,7 @@ impl Server {
             name: recipe.name,
         };
         server.wait_for_word(recipe.ready, began).await?;
-        let ready = began.elapsed();
-        server.wait_for_answer(began).await?;
-        let first_answer = began.elapsed().saturating_sub(ready);
-        Ok((
-            server,
-            Start {
-                ready,
-                first_answer,
-            },
-        ))
+        Ok((server, began.elapsed()))
     }
 
     /// Whom to ask.
@@ -114,17 +132,34 @@ impl Server {
         &self.target
     }
 
-    /// Its process id.
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// User and system time that the process has taken so far.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        Ok(self.cpu_times()?.0)
+    }
+
+    /// The same, and that of its children that have ended: of a platform, what builds have taken.
+    pub fn cpu_times(&self) -> anyhow::Result<(Duration, Duration)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let ticks = ticks(&stat).context("/proc/<pid>/stat was not understood")?;
+        let (own, children) = ticks(&stat).context("/proc/<pid>/stat was not understood")?;
         let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_millis(ticks * 1000 / per_second))
+        let time = |ticks| Duration::from_millis(ticks * 1000 / per_second);
+        Ok((time(own), time(children)))
+    }
+
+    /// What it holds now.
+    pub fn footprint(&self) -> anyhow::Result<Footprint> {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let field = |file: &str, name: &str| -> anyhow::Result<u64> {
+            let text = fs::read_to_string(process.join(file))?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            number.with_context(|| format!("no {name} in {file}"))
+        };
+        Ok(Footprint {
+            anonymous: field("smaps_rollup", "Anonymous:")? * 1024,
+            threads: field("status", "Threads:")?,
+            mappings: fs::read_to_string(process.join("maps"))?.lines().count(),
+        })
     }
 
     /// Asks the server to end, as Ctrl-C does, and waits for it.
@@ -193,12 +228,17 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// User and system time in a line of `/proc/<pid>/stat`. The program's name, in parentheses, may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+/// User and system time in a line of `/proc/<pid>/stat`: the process's, and its ended children's. The program's name,
+/// in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let times: Vec<u64> = fields.take(4).map_while(|text| text.parse().ok()).collect();
+    match times[..] {
+        [user, system, children_user, children_system] => {
+            Some((user + system, children_user + children_system))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -207,8 +247,8 @@ mod tests {
 
     #[test]
     fn times_are_found_behind_a_name_with_parentheses() {
-        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 17 5 0 0 20 0 4 0 100 200 300";
-        assert_eq!(ticks(stat), Some(22));
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 17 5 30 1 20 0 4 0 100 200 300";
+        assert_eq!(ticks(stat), Some((22, 31)));
     }
 
     #[test]
