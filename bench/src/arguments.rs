@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Length of a cell.
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
     seconds: f64,
-    /// Cells of each server, for each number of connections.
+    /// Cells of each server, for each number of connections; where there are no cells, how often all is done.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Connections at once; several numbers make several tables.
@@ -39,7 +39,10 @@ pub struct Arguments {
     /// A `wasmtime` of version 48; fetched with pip otherwise.
     #[arg(long)]
     pub wasmtime: Option<PathBuf>,
-    /// Only servers whose name contains this, and raw hyper; may be given more than once.
+    /// Where language toolchains are kept, as the tests' are; beside the build otherwise.
+    #[arg(long, env = "DYNO_TEST_TOOLCHAINS", hide_env_values = true)]
+    pub toolchains: Option<PathBuf>,
+    /// Only servers or apps whose name contains this, and what they are compared to; may be given more than once.
     #[arg(long)]
     only: Vec<String>,
     #[command(subcommand)]
@@ -55,6 +58,12 @@ pub enum Scenario {
     Density,
     /// A hello beside neighbours that never end.
     Fairness,
+    /// First requests of apps that are only a route.
+    Cold,
+    /// From source to the first answer.
+    Deploy,
+    /// Answers a second of Python and JavaScript apps.
+    Languages,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,8 +100,8 @@ impl Scenario {
     /// Whether it measures the peer as well.
     pub fn has_peer(self) -> bool {
         match self {
-            Self::Throughput => true,
-            Self::Density | Self::Fairness => false,
+            Self::Throughput | Self::Languages => true,
+            Self::Density | Self::Fairness | Self::Cold | Self::Deploy => false,
         }
     }
 }

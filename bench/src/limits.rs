@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Longest wait for a server to answer its first request. A debug build compiling its first component needs most of it.
-pub const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for a server to answer its first request. A debug build compiling its first component needs most of it,
+/// and so does a busy machine that compiles an interpreter.
+pub const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Longest wait for a server to end after it was asked to; then it is killed.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,6 +34,9 @@ pub const CEILING_SHARE_MIN: f64 = 0.6;
 /// an instance of an interpreter made for it.
 pub const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A server that takes less than a twentieth of this long as processor time in it is quiet.
+pub const QUIET_SURE: Duration = Duration::from_secs(1);
+
 /// Longest wait for all apps of the density scenario to be ready, or for one change to be seen.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -41,3 +45,9 @@ pub const LOOP_SURE: Duration = Duration::from_millis(300);
 
 /// Most bytes of one answer of the API.
 pub const API_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// An answer of the API that takes longer than this counts as none. A slug of an interpreter is unpacked before it.
+pub const API_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at a build: short beside the shortest build, and few beside the API's rate limit.
+pub const BUILD_LOOK_PERIOD: Duration = Duration::from_millis(20);

@@ -124,6 +124,12 @@ pub async fn ask_once(target: &Target) -> anyhow::Result<Duration> {
     Ok(began.elapsed())
 }
 
+/// Likewise, for an answer that may take as long as an interpreter's first.
+pub async fn ask_patiently(target: &Target) -> anyhow::Result<()> {
+    let mut connection = Connection::open(target).await?;
+    connection.exchange_within(FIRST_ANSWER_TIMEOUT).await
+}
+
 /// A kept-alive connection to a target.
 #[derive(Debug)]
 pub struct Connection {

@@ -3,12 +3,17 @@
 mod answer;
 mod api;
 mod arguments;
+mod cold;
 mod density;
+mod deploy;
+mod examples;
 mod fairness;
 mod hyper_server;
+mod languages;
 mod limits;
 mod load;
 mod machine;
+mod page_cache;
 mod peers;
 mod place;
 mod report;
@@ -51,6 +56,9 @@ async fn measure(setting: &Setting) -> anyhow::Result<()> {
         Scenario::Throughput => throughput::run(setting).await,
         Scenario::Density => density::run(setting).await,
         Scenario::Fairness => fairness::run(setting).await,
+        Scenario::Cold => cold::run(setting).await,
+        Scenario::Deploy => deploy::run(setting).await,
+        Scenario::Languages => languages::run(setting).await,
     }?;
     let text = setting.markdown(&section, load_before);
     println!("{text}");

@@ -11,6 +11,9 @@ use crate::server::Recipe;
 const HELLO_02: &str = include_str!("../guests/hello_02.wat");
 const HELLO_03: &str = include_str!("../guests/hello_03.wat");
 
+/// The first thing that a hello does.
+const BEGIN: &str = "(call $drop-request";
+
 /// The name that every other server's figures are divided by.
 pub const CEILING: &str = "raw hyper";
 /// The peer, as its users run it.
@@ -27,6 +30,9 @@ pub const DYNO_FRESH: &str = "dyno, fresh";
 pub const DYNO_03: &str = "dyno, 0.3";
 /// The peer with a component of wasi:http 0.3.
 pub const SERVE_03: &str = "`wasmtime serve`, 0.3";
+
+/// Has the peer keep its instances.
+pub const REUSE_ALWAYS: &str = "--max-instance-reuse-count=1000000";
 
 /// Its first call in an instance answers, every other never ends.
 const SPIN: &str = "(if (i32.load (i32.const 128)) (then (loop $spin (br $spin)))) (i32.store (i32.const 128) (i32.const 1))";
@@ -70,25 +76,21 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
                 SERVE,
                 "as it comes: a fresh instance for each request",
                 &[],
-                &hello_02,
+                &component_of(&hello_02),
             ),
             serve(
                 wasmtime,
                 SERVE_REUSE,
                 "told to keep an instance for 1,000,000 requests",
-                &["--max-instance-reuse-count=1000000"],
-                &hello_02,
+                &[REUSE_ALWAYS.to_owned()],
+                &component_of(&hello_02),
             ),
             serve(
                 wasmtime,
                 SERVE_03,
                 "a component of wasi:http 0.3, told to keep an instance for 1,000,000 requests",
-                &[
-                    "-Sp3",
-                    "-Wcomponent-model-async",
-                    "--max-instance-reuse-count=1000000",
-                ],
-                &hello_03,
+                &["-Sp3", "-Wcomponent-model-async", REUSE_ALWAYS].map(str::to_owned),
+                &component_of(&hello_03),
             ),
         ]);
     }
@@ -129,6 +131,12 @@ pub fn hello(dyno: &Path, work_dir: &Path) -> anyhow::Result<Recipe> {
     Ok(deployed(dyno, DYNO, "the hello", "hello.localhost", &app))
 }
 
+/// The folder of a hello whose component is another one for each number.
+pub fn numbered_hello(work_dir: &Path, name: &str, number: u32) -> anyhow::Result<PathBuf> {
+    let store = format!("(i32.store (i32.const 128) (i32.const {number})) {BEGIN}");
+    app(work_dir, name, &HELLO_02.replace(BEGIN, &store), "")
+}
+
 /// Hyper alone.
 pub fn ceiling(bench: &Path) -> Recipe {
     Recipe {
@@ -139,7 +147,7 @@ pub fn ceiling(bench: &Path) -> Recipe {
         arguments: vec!["raw-hyper".to_owned(), "{address}".to_owned()],
         host: None,
         page: HELLO_PAGE,
-        ready: "ready ",
+        ready: "ready ".to_owned(),
     }
 }
 
@@ -156,8 +164,7 @@ pub struct Neighbours {
 
 /// Writes the guests of [`Neighbours`].
 pub fn neighbours(dyno: &Path, work_dir: &Path) -> anyhow::Result<Neighbours> {
-    let begin = "(call $drop-request";
-    let busy = |what: &str| HELLO_02.replace(begin, &format!("{what} {begin}"));
+    let busy = |what: &str| HELLO_02.replace(BEGIN, &format!("{what} {BEGIN}"));
     let recipe = |name: &'static str, host, text: &str| -> anyhow::Result<Recipe> {
         let app = app(work_dir, name, text, "")?;
         Ok(deployed(dyno, name, "a neighbour", host, &app))
@@ -170,7 +177,7 @@ pub fn neighbours(dyno: &Path, work_dir: &Path) -> anyhow::Result<Neighbours> {
 }
 
 /// An app for the wasm buildpack: a component and the line that runs it.
-fn app(work_dir: &Path, name: &str, text: &str, options: &str) -> anyhow::Result<PathBuf> {
+pub fn app(work_dir: &Path, name: &str, text: &str, options: &str) -> anyhow::Result<PathBuf> {
     let component = wat::parse_str(text).with_context(|| format!("assembling {name}"))?;
     let folder = work_dir.join(name);
     fs::create_dir_all(&folder)?;
@@ -190,16 +197,22 @@ fn site(work_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-fn serve(
+/// Where its component is.
+pub fn component_of(app: &Path) -> PathBuf {
+    app.join("hello.wasm")
+}
+
+/// `wasmtime serve` on a component.
+pub fn serve(
     wasmtime: &Path,
     name: &'static str,
     about: &'static str,
-    options: &[&str],
-    app: &Path,
+    options: &[String],
+    component: &Path,
 ) -> Recipe {
     let mut arguments = vec!["serve".to_owned(), "--addr={address}".to_owned()];
-    arguments.extend(options.iter().map(|option| (*option).to_owned()));
-    arguments.push(app.join("hello.wasm").display().to_string());
+    arguments.extend_from_slice(options);
+    arguments.push(component.display().to_string());
     Recipe {
         name,
         about,
@@ -208,7 +221,7 @@ fn serve(
         arguments,
         host: None,
         page: HELLO_PAGE,
-        ready: "Serving HTTP on",
+        ready: "Serving HTTP on".to_owned(),
     }
 }
 
@@ -222,22 +235,32 @@ fn deployed(
 ) -> Recipe {
     let mut data_dir = app.as_os_str().to_owned();
     data_dir.push("-data");
-    let common = [
-        format!("--data-dir={}", Path::new(&data_dir).display()),
-        "--listen={address}".to_owned(),
-    ];
+    let platform = platform(dyno, Path::new(&data_dir));
     let mut up = vec!["up".to_owned(), app.display().to_string()];
-    up.extend(common.clone());
-    let mut serve = vec!["serve".to_owned()];
-    serve.extend(common);
+    up.extend_from_slice(&platform.arguments[1..]);
     Recipe {
         name,
         about,
-        program: dyno.to_owned(),
         deploy: Some(up),
-        arguments: serve,
-        host: Some(host),
+        host: Some(host.to_owned()),
+        ..platform
+    }
+}
+
+/// `dyno serve` on a data directory, whatever is deployed in it.
+pub fn platform(dyno: &Path, data_dir: &Path) -> Recipe {
+    Recipe {
+        name: DYNO,
+        about: "served by `dyno serve` as it comes",
+        program: dyno.to_owned(),
+        deploy: None,
+        arguments: vec![
+            "serve".to_owned(),
+            format!("--data-dir={}", data_dir.display()),
+            "--listen={address}".to_owned(),
+        ],
+        host: None,
         page: HELLO_PAGE,
-        ready: "ready ",
+        ready: "ready ".to_owned(),
     }
 }

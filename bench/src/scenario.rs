@@ -1,6 +1,7 @@
 //! A scenario's two ends: what it is given, and the section of the results that it gives back.
 
 use anyhow::Context;
+use serde_json::Value;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -58,6 +59,15 @@ impl Setting {
             work_dir,
             peer_absent,
         })
+    }
+
+    /// The line of a platform's settings that says where toolchains are: beside the build, where the tests have theirs.
+    pub fn toolchain_settings(&self) -> String {
+        let beside = || self.work_dir.with_file_name("test-toolchains");
+        let toolchains = self.arguments.toolchains.clone().unwrap_or_else(beside);
+        // A string of JSON is one of TOML.
+        let path = Value::from(toolchains.display().to_string());
+        format!("[build]\ntoolchain_dir = {path}\n")
     }
 
     /// A section's text: what it is, when, how and on what it was measured, and the figures.

@@ -9,8 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use crate::limits::{LOG_LINES_SHOWN, POLL_INTERVAL, START_TIMEOUT, STOP_TIMEOUT};
-use crate::load::{Page, Target, ask_once};
+use crate::examples::last_lines;
+use crate::limits::{POLL_INTERVAL, QUIET_SURE, SETTLE_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT};
+use crate::load::{Page, Target, ask_patiently};
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -26,11 +27,11 @@ pub struct Recipe {
     /// Arguments with which it serves; `{address}` stands for the address to listen on.
     pub arguments: Vec<String>,
     /// The `Host` header it is asked with; none stands for the address.
-    pub host: Option<&'static str>,
+    pub host: Option<String>,
     /// What it is asked for.
     pub page: Page,
     /// What its output holds once it serves.
-    pub ready: &'static str,
+    pub ready: String,
 }
 
 /// A running server; ended when dropped.
@@ -65,12 +66,13 @@ pub struct Start {
 impl Server {
     /// Deploys what the server serves, if it needs that.
     pub async fn deploy(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<()> {
-        let (Some(arguments), Some(host)) = (&recipe.deploy, recipe.host) else {
+        let (Some(arguments), Some(host)) = (&recipe.deploy, &recipe.host) else {
             return Ok(());
         };
         let deploying = Recipe {
             arguments: arguments.clone(),
-            ready: host,
+            // The server's word is the host's name.
+            ready: host.clone(),
             ..recipe.clone()
         };
         Self::start(&deploying, work_dir).await?.0.stop()
@@ -80,7 +82,7 @@ impl Server {
     pub async fn start(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Start)> {
         let (mut server, ready) = Self::launch(recipe, work_dir).await?;
         let began = Instant::now();
-        server.wait_for_answer(began).await?;
+        server.wait_for(&server.target.clone()).await?;
         let first_answer = began.elapsed();
         Ok((
             server,
@@ -112,9 +114,7 @@ impl Server {
             .with_context(|| format!("cannot start {}", recipe.program.display()))?;
         let target = Target {
             address,
-            host: recipe
-                .host
-                .map_or_else(|| address.to_string(), str::to_owned),
+            host: recipe.host.clone().unwrap_or_else(|| address.to_string()),
             page: recipe.page.clone(),
         };
         let mut server = Self {
@@ -123,8 +123,20 @@ impl Server {
             target,
             name: recipe.name,
         };
-        server.wait_for_word(recipe.ready, began).await?;
+        server.wait_for_word(&recipe.ready, began).await?;
         Ok((server, began.elapsed()))
+    }
+
+    /// Waits until the target, which it serves, answers as expected.
+    pub async fn wait_for(&mut self, target: &Target) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let Err(error) = ask_patiently(target).await else {
+                return Ok(());
+            };
+            self.check_alive(began, &format!("did not answer as expected ({error:#})"))?;
+            sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Whom to ask.
@@ -144,6 +156,32 @@ impl Server {
         let per_second = rustix::param::clock_ticks_per_second();
         let time = |ticks| Duration::from_millis(ticks * 1000 / per_second);
         Ok((time(own), time(children)))
+    }
+
+    /// Waits until it computes no more: what it began in the background has ended.
+    pub async fn wait_quiet(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let before = self.cpu_time()?;
+            sleep(QUIET_SURE).await;
+            if self.cpu_time()?.saturating_sub(before) < QUIET_SURE / 20 {
+                return Ok(());
+            }
+            if began.elapsed() > SETTLE_TIMEOUT {
+                bail!("{} goes on computing", self.name);
+            }
+        }
+    }
+
+    /// What it has had the kernel read from disks so far.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn mebibytes_read(&self) -> anyhow::Result<f64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let read = io
+            .lines()
+            .find_map(|line| line.strip_prefix("read_bytes: "));
+        let bytes: u64 = read.context("no read_bytes in /proc/<pid>/io")?.parse()?;
+        Ok(bytes as f64 / f64::from(1 << 20))
     }
 
     /// What it holds now.
@@ -175,16 +213,6 @@ impl Server {
         Ok(())
     }
 
-    async fn wait_for_answer(&mut self, began: Instant) -> anyhow::Result<()> {
-        loop {
-            let Err(error) = ask_once(&self.target).await else {
-                return Ok(());
-            };
-            self.check_alive(began, &format!("did not answer as expected ({error:#})"))?;
-            sleep(POLL_INTERVAL).await;
-        }
-    }
-
     fn check_alive(&mut self, began: Instant, otherwise: &str) -> anyhow::Result<()> {
         let what = match self.child.try_wait()? {
             Some(status) => format!("ended with {status}"),
@@ -192,9 +220,7 @@ impl Server {
             None => return Ok(()),
         };
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
-        let shown: Vec<_> = lines.into_iter().rev().collect();
-        bail!("{} {what}\n{}", self.name, shown.join("\n"))
+        bail!("{} {what}\n{}", self.name, last_lines(&log))
     }
 
     fn end(&mut self) -> anyhow::Result<ExitStatus> {
