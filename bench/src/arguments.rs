@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Apps of the density scenario; 10,000 unless given.
     #[arg(long)]
     pub apps: Option<usize>,
+    /// Requests of a cell of the outbound scenario; 1,000 unless given.
+    #[arg(long)]
+    pub requests: Option<usize>,
     /// Length of a cell.
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
     seconds: f64,
@@ -64,6 +67,8 @@ pub enum Scenario {
     Deploy,
     /// Answers a second of Python and JavaScript apps.
     Languages,
+    /// Outbound HTTP calls of a guest.
+    Outbound,
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,7 +105,7 @@ impl Scenario {
     /// Whether it measures the peer as well.
     pub fn has_peer(self) -> bool {
         match self {
-            Self::Throughput | Self::Languages => true,
+            Self::Throughput | Self::Languages | Self::Outbound => true,
             Self::Density | Self::Fairness | Self::Cold | Self::Deploy => false,
         }
     }

@@ -13,6 +13,7 @@ mod languages;
 mod limits;
 mod load;
 mod machine;
+mod outbound;
 mod page_cache;
 mod peers;
 mod place;
@@ -59,6 +60,7 @@ async fn measure(setting: &Setting) -> anyhow::Result<()> {
         Scenario::Cold => cold::run(setting).await,
         Scenario::Deploy => deploy::run(setting).await,
         Scenario::Languages => languages::run(setting).await,
+        Scenario::Outbound => outbound::run(setting).await,
     }?;
     let text = setting.markdown(&section, load_before);
     println!("{text}");
