@@ -150,6 +150,11 @@ impl Api {
         self.ask("PATCH", path, JSON, body.as_bytes()).await
     }
 
+    /// `DELETE`, likewise.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<(Duration, String)> {
+        self.ask("DELETE", path, JSON, b"").await
+    }
+
     /// Asks until the answer is another than "too many requests"; the time is that of the last try.
     async fn ask(
         &self,

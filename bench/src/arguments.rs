@@ -15,10 +15,10 @@ pub struct Arguments {
     /// What to measure; its section of the results is replaced.
     #[arg(long, value_enum, default_value_t = Scenario::Throughput)]
     pub scenario: Scenario,
-    /// Apps of the density scenario; 10,000 unless given.
+    /// Apps of the density scenario (10,000 unless given) and of the soak (500).
     #[arg(long)]
     pub apps: Option<usize>,
-    /// Requests of a cell of the outbound scenario; 1,000 unless given.
+    /// Requests of the soak (100,000 unless given), and of a cell of the outbound scenario (1,000).
     #[arg(long)]
     pub requests: Option<usize>,
     /// Length of a cell.
@@ -69,6 +69,8 @@ pub enum Scenario {
     Languages,
     /// Outbound HTTP calls of a guest.
     Outbound,
+    /// Many requests over many apps that change meanwhile.
+    Soak,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,7 +108,7 @@ impl Scenario {
     pub fn has_peer(self) -> bool {
         match self {
             Self::Throughput | Self::Languages | Self::Outbound => true,
-            Self::Density | Self::Fairness | Self::Cold | Self::Deploy => false,
+            Self::Density | Self::Fairness | Self::Cold | Self::Deploy | Self::Soak => false,
         }
     }
 }

@@ -51,3 +51,9 @@ pub const API_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at a build: short beside the shortest build, and few beside the API's rate limit.
 pub const BUILD_LOOK_PERIOD: Duration = Duration::from_millis(20);
+
+/// Longest time of one of the soak's parts; on a slow machine fewer requests are asked instead of waiting for all.
+pub const SOAK_PART_MAX: Duration = Duration::from_secs(90);
+
+/// Wrong answers that the soak's section shows; the others are counted.
+pub const WRONG_ANSWERS_SHOWN: usize = 10;

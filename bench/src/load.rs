@@ -152,6 +152,12 @@ impl Connection {
         })
     }
 
+    /// From now on asks for what another target is, at the same address.
+    pub fn turn_to(&mut self, target: &Target) {
+        self.request = request(target);
+        self.expected = target.page.body;
+    }
+
     async fn repeat(
         &mut self,
         until: Instant,

@@ -22,6 +22,7 @@ mod results;
 mod rounds;
 mod scenario;
 mod server;
+mod soak;
 mod statistics;
 mod throughput;
 mod wasmtime_cli;
@@ -61,6 +62,7 @@ async fn measure(setting: &Setting) -> anyhow::Result<()> {
         Scenario::Deploy => deploy::run(setting).await,
         Scenario::Languages => languages::run(setting).await,
         Scenario::Outbound => outbound::run(setting).await,
+        Scenario::Soak => soak::run(setting).await,
     }?;
     let text = setting.markdown(&section, load_before);
     println!("{text}");

@@ -137,6 +137,44 @@ pub fn numbered_hello(work_dir: &Path, name: &str, number: u32) -> anyhow::Resul
     app(work_dir, name, &HELLO_02.replace(BEGIN, &store), "")
 }
 
+/// A hello, another one for each number, that traps when it is asked for any other path than the root.
+pub fn trapping_hello(work_dir: &Path, name: &str, number: u32) -> anyhow::Result<PathBuf> {
+    let mut text = HELLO_02.to_owned();
+    for (mark, more) in [
+        (
+            "(export \"[constructor]fields\"",
+            "(export \"[method]incoming-request.path-with-query\" \
+             (func (param \"self\" (borrow $incoming-request)) (result (option string))))",
+        ),
+        (
+            "(core module $Main",
+            "(alias export $http \"[method]incoming-request.path-with-query\" (func $path)) \
+             (core func $path (canon lower (func $path) (memory $mem) (realloc $realloc)))",
+        ),
+        (
+            "(import \"host\" \"drop-request\"",
+            "(import \"host\" \"path\" (func $path (param i32 i32)))",
+        ),
+        (
+            BEGIN,
+            &format!(
+                "(i32.store (i32.const 128) (i32.const {number})) (call $path (local.get $request) (i32.const 64)) \
+                 (if (i32.ne (i32.load offset=8 (i32.const 64)) (i32.const 1)) (then unreachable))"
+            ),
+        ),
+        ("(export \"drop-request\"", "(export \"path\" (func $path))"),
+    ] {
+        text = text.replacen(mark, &format!("{more} {mark}"), 1);
+    }
+    // The path is the one thing that a guest asks to be given.
+    text = text.replacen(
+        "(result i32) unreachable)",
+        "(result i32) (i32.const 1024))",
+        1,
+    );
+    app(work_dir, name, &text, "")
+}
+
 /// Hyper alone.
 pub fn ceiling(bench: &Path) -> Recipe {
     Recipe {

@@ -46,12 +46,16 @@ pub struct Server {
 /// What a server holds at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint {
+    /// Bytes of it that are in memory, files' pages included.
+    pub resident: u64,
     /// Bytes that are its own and no file's.
     pub anonymous: u64,
     /// Threads.
     pub threads: u64,
     /// The kernel's memory maps.
     pub mappings: usize,
+    /// Open file descriptors.
+    pub files: usize,
 }
 
 /// How a server came up.
@@ -194,9 +198,11 @@ impl Server {
             number.with_context(|| format!("no {name} in {file}"))
         };
         Ok(Footprint {
+            resident: field("status", "VmRSS:")? * 1024,
             anonymous: field("smaps_rollup", "Anonymous:")? * 1024,
             threads: field("status", "Threads:")?,
             mappings: fs::read_to_string(process.join("maps"))?.lines().count(),
+            files: fs::read_dir(process.join("fd"))?.count(),
         })
     }
 
