@@ -113,7 +113,8 @@ async fn deployed(
 /// `wasmtime serve` on the slug's web component, with copies of its unpacked files: a guest of it may write.
 fn peer(wasmtime: &Path, slug: &Slug, data_dir: &Path, work_dir: &Path) -> anyhow::Result<Recipe> {
     let web = &slug.description["process_types"]["web"];
-    let mut options = vec!["-Scli".to_owned(), peers::REUSE_ALWAYS.to_owned()];
+    let mut options = vec!["-Scli".to_owned()];
+    options.extend(peers::REUSE_ALWAYS.map(str::to_owned));
     for layer in slug.description["layers"].as_array().into_iter().flatten() {
         let mount = text(&layer["mount"])?;
         let unpacked = data_dir.join("slugs/trees").join(hex(&layer["digest"])?);
@@ -130,7 +131,7 @@ fn peer(wasmtime: &Path, slug: &Slug, data_dir: &Path, work_dir: &Path) -> anyho
         options.push(format!("--env={variable}"));
     }
     let component = component(web, data_dir)?;
-    let about = "the same component, told to keep an instance for 1,000,000 requests";
+    let about = "the same component, told to keep an instance for 1,000,000 requests and 600 s";
     Ok(peers::serve(
         wasmtime,
         SERVE_REUSE,

@@ -77,8 +77,14 @@ impl Cell {
     }
 }
 
-/// Asks `target` over `connections` connections for `duration`. One wrong answer fails the whole cell.
-pub async fn run(target: &Target, connections: usize, duration: Duration) -> anyhow::Result<Cell> {
+/// Asks `target` over `connections` connections for `duration`. One wrong answer, or one that takes longer than `limit`,
+/// fails the whole cell.
+pub async fn run(
+    target: &Target,
+    connections: usize,
+    duration: Duration,
+    limit: Duration,
+) -> anyhow::Result<Cell> {
     let barrier = Arc::new(Barrier::new(connections));
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
@@ -91,7 +97,7 @@ pub async fn run(target: &Target, connections: usize, duration: Duration) -> any
             ready?;
             let began = Instant::now();
             let latencies = connection
-                .repeat(began + duration, SAMPLES_MAX / connections)
+                .repeat(began + duration, limit, SAMPLES_MAX / connections)
                 .await?;
             anyhow::Ok((latencies, began, Instant::now()))
         });
@@ -161,12 +167,13 @@ impl Connection {
     async fn repeat(
         &mut self,
         until: Instant,
+        limit: Duration,
         samples_max: usize,
     ) -> anyhow::Result<Vec<Duration>> {
         let mut latencies = Vec::with_capacity(4096);
         let mut sent = Instant::now();
         while sent < until && latencies.len() < samples_max {
-            self.exchange().await?;
+            self.exchange_within(limit).await?;
             let answered = Instant::now();
             latencies.push(answered - sent);
             sent = answered;

@@ -106,8 +106,8 @@ async fn recipes(setting: &Setting, upstream: SocketAddr) -> anyhow::Result<Vec<
         let about =
             "as it comes: a fresh instance for each request, and a connection for each call";
         recipes.push(peers::serve(wasmtime, SERVE, about, &[], &component));
-        let about = "told to keep an instance for 1,000,000 requests";
-        let options = [peers::REUSE_ALWAYS.to_owned()];
+        let about = "told to keep an instance for 1,000,000 requests and 600 s";
+        let options = peers::REUSE_ALWAYS.map(str::to_owned);
         recipes.push(peers::serve(
             wasmtime,
             SERVE_REUSE,

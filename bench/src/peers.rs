@@ -31,8 +31,11 @@ pub const DYNO_03: &str = "dyno, 0.3";
 /// The peer with a component of wasi:http 0.3.
 pub const SERVE_03: &str = "`wasmtime serve`, 0.3";
 
-/// Has the peer keep its instances.
-pub const REUSE_ALWAYS: &str = "--max-instance-reuse-count=1000000";
+/// Has the peer keep its instances, also while the other servers have their turn: it drops them after a second otherwise.
+pub const REUSE_ALWAYS: [&str; 2] = [
+    "--max-instance-reuse-count=1000000",
+    "--idle-instance-timeout=600s",
+];
 
 /// Its first call in an instance answers, every other never ends.
 const SPIN: &str = "(if (i32.load (i32.const 128)) (then (loop $spin (br $spin)))) (i32.store (i32.const 128) (i32.const 1))";
@@ -81,15 +84,21 @@ pub fn prepare(programs: &Programs, work_dir: &Path) -> anyhow::Result<Vec<Recip
             serve(
                 wasmtime,
                 SERVE_REUSE,
-                "told to keep an instance for 1,000,000 requests",
-                &[REUSE_ALWAYS.to_owned()],
+                "told to keep an instance for 1,000,000 requests and 600 s",
+                &REUSE_ALWAYS.map(str::to_owned),
                 &component_of(&hello_02),
             ),
             serve(
                 wasmtime,
                 SERVE_03,
-                "a component of wasi:http 0.3, told to keep an instance for 1,000,000 requests",
-                &["-Sp3", "-Wcomponent-model-async", REUSE_ALWAYS].map(str::to_owned),
+                "a component of wasi:http 0.3, told to keep an instance for 1,000,000 requests and 600 s",
+                &[
+                    "-Sp3",
+                    "-Wcomponent-model-async",
+                    REUSE_ALWAYS[0],
+                    REUSE_ALWAYS[1],
+                ]
+                .map(str::to_owned),
                 &component_of(&hello_03),
             ),
         ]);
