@@ -1,6 +1,7 @@
 //! The Platform API of a server under test, as far as scenarios need it.
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,8 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::limits::{ANSWER_TIMEOUT, API_ANSWER_BYTES_MAX, SETTLE_TIMEOUT};
+use crate::limits::{API_ANSWER_BYTES_MAX, API_ANSWER_TIMEOUT, BUILD_LOOK_PERIOD, SETTLE_TIMEOUT};
 use crate::server::Server;
+
+const JSON: &str = "application/json";
 
 /// A client with the key of a data directory.
 #[derive(Debug)]
@@ -32,35 +35,101 @@ impl Api {
     /// The id of the slug that an app's first release runs.
     pub async fn first_slug(&self, app: &str) -> anyhow::Result<String> {
         let (_, release) = self.get(&format!("/apps/{app}/releases/v1")).await?;
-        let slug = text_after(&release, "\"slug\":{\"id\":\"");
-        Ok(slug
-            .with_context(|| format!("{app} has no slug"))?
-            .to_owned())
+        id(&parsed(&release)?["slug"]).with_context(|| format!("{app} has no slug"))
+    }
+
+    /// Makes an app of a slug file.
+    pub async fn install(&self, app: &str, slug: &Path) -> anyhow::Result<()> {
+        self.create(app).await?;
+        let slug = self.upload(app, slug).await?;
+        self.release(app, &slug).await
+    }
+
+    /// Brings a slug file to the server; answers the slug's id.
+    pub async fn upload(&self, app: &str, slug: &Path) -> anyhow::Result<String> {
+        let bytes = fs::read(slug).with_context(|| format!("cannot read {}", slug.display()))?;
+        let path = format!("/apps/{app}/slugs");
+        let (_, slug) = self
+            .ask("POST", &path, "application/octet-stream", &bytes)
+            .await?;
+        id(&parsed(&slug)?)
+    }
+
+    /// Sends a source archive to be built and released, and waits for the end of the build.
+    pub async fn build(&self, app: &str, archive: &[u8]) -> anyhow::Result<()> {
+        let builds = format!("/apps/{app}/builds");
+        let (_, build) = self
+            .ask("POST", &builds, "application/x-tar", archive)
+            .await?;
+        let path = format!("{builds}/{}", id(&parsed(&build)?)?);
+        let began = Instant::now();
+        loop {
+            let (_, build) = self.get(&path).await?;
+            match parsed(&build)?["status"].as_str() {
+                Some("succeeded") => return Ok(()),
+                Some("pending") if began.elapsed() < SETTLE_TIMEOUT => {}
+                _ => bail!("{app} was not built: {build}"),
+            }
+            sleep(BUILD_LOOK_PERIOD).await;
+        }
+    }
+
+    /// Makes an app without anything in it.
+    pub async fn create(&self, app: &str) -> anyhow::Result<()> {
+        let made = self.post("/apps", &format!("{{\"name\":\"{app}\"}}")).await;
+        made.map(drop).with_context(|| format!("making {app}"))
+    }
+
+    /// Makes a release of a slug that is there.
+    pub async fn release(&self, app: &str, slug: &str) -> anyhow::Result<()> {
+        let released = self
+            .post(
+                &format!("/apps/{app}/releases"),
+                &format!("{{\"slug\":\"{slug}\"}}"),
+            )
+            .await;
+        released
+            .map(drop)
+            .with_context(|| format!("releasing {app}"))
     }
 
     /// Makes an app of a slug that is there.
     pub async fn deploy(&self, app: &str, slug: &str) -> anyhow::Result<()> {
-        self.post("/apps", &format!("{{\"name\":\"{app}\"}}"))
-            .await
-            .with_context(|| format!("making {app}"))?;
-        self.post(
-            &format!("/apps/{app}/releases"),
-            &format!("{{\"slug\":\"{slug}\"}}"),
-        )
-        .await
-        .with_context(|| format!("releasing {app}"))?;
-        Ok(())
+        self.create(app).await?;
+        self.release(app, slug).await
     }
 
     /// Waits until a dyno of the app would answer; `began` is when the waiting for all began.
     pub async fn wait_up(&self, app: &str, began: Instant) -> anyhow::Result<()> {
+        self.wait_states(app, &["up", "idle"], began).await
+    }
+
+    /// Waits until every dyno of the app is in this state.
+    pub async fn wait_state(&self, app: &str, state: &str, began: Instant) -> anyhow::Result<()> {
+        self.wait_states(app, &[state], began).await
+    }
+
+    /// Waits until every dyno of the app is in one of these states.
+    pub async fn wait_states(
+        &self,
+        app: &str,
+        states: &[&str],
+        began: Instant,
+    ) -> anyhow::Result<()> {
         loop {
             let (_, dynos) = self.get(&format!("/apps/{app}/dynos")).await?;
-            if dynos.contains("\"state\":\"up\"") || dynos.contains("\"state\":\"idle\"") {
+            let parsed = parsed(&dynos)?;
+            let all = parsed.as_array().map_or(&[][..], Vec::as_slice);
+            let is_in = |dyno: &Value| {
+                dyno["state"]
+                    .as_str()
+                    .is_some_and(|is| states.contains(&is))
+            };
+            if !all.is_empty() && all.iter().all(is_in) {
                 return Ok(());
             }
             if began.elapsed() > SETTLE_TIMEOUT {
-                bail!("{app} is not up: {dynos}");
+                bail!("{app} is not {}: {dynos}", states.join(" or "));
             }
             sleep(Duration::from_millis(5)).await;
         }
@@ -68,17 +137,22 @@ impl Api {
 
     /// `GET`: how long it took, and the body.
     pub async fn get(&self, path: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("GET", path, "").await
+        self.ask("GET", path, JSON, b"").await
     }
 
     /// `POST`, likewise.
     pub async fn post(&self, path: &str, body: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("POST", path, body).await
+        self.ask("POST", path, JSON, body.as_bytes()).await
     }
 
     /// `PATCH`, likewise.
     pub async fn patch(&self, path: &str, body: &str) -> anyhow::Result<(Duration, String)> {
-        self.ask("PATCH", path, body).await
+        self.ask("PATCH", path, JSON, body.as_bytes()).await
+    }
+
+    /// `DELETE`, likewise.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<(Duration, String)> {
+        self.ask("DELETE", path, JSON, b"").await
     }
 
     /// Asks until the answer is another than "too many requests"; the time is that of the last try.
@@ -86,11 +160,12 @@ impl Api {
         &self,
         method: &str,
         path: &str,
-        body: &str,
+        kind: &str,
+        body: &[u8],
     ) -> anyhow::Result<(Duration, String)> {
         loop {
             let began = Instant::now();
-            let answer = timeout(ANSWER_TIMEOUT, self.exchange(method, path, body))
+            let answer = timeout(API_ANSWER_TIMEOUT, self.exchange(method, path, kind, body))
                 .await
                 .with_context(|| format!("{method} {path} has no answer"))??;
             let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -103,17 +178,25 @@ impl Api {
         }
     }
 
-    async fn exchange(&self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let request = format!(
+        let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nAccept: application/vnd.heroku+json; version=3\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+             Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             self.key,
             body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        stream.write_all(&request).await?;
         let mut answer = String::new();
         stream
             .take(API_ANSWER_BYTES_MAX)
@@ -123,18 +206,11 @@ impl Api {
     }
 }
 
-fn text_after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
-    text.split_once(mark)?.1.split('"').next()
+fn parsed(answer: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(answer).with_context(|| format!("no JSON: {answer}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::text_after;
-
-    #[test]
-    fn a_slug_is_found_in_a_release() {
-        let release = r#"{"id":"1","slug":{"id":"2"},"status":"succeeded"}"#;
-        assert_eq!(text_after(release, "\"slug\":{\"id\":\""), Some("2"));
-        assert_eq!(text_after(r#"{"slug":null}"#, "\"slug\":{\"id\":\""), None);
-    }
+fn id(object: &Value) -> anyhow::Result<String> {
+    let id = object["id"].as_str();
+    Ok(id.with_context(|| format!("no id: {object}"))?.to_owned())
 }

@@ -1,22 +1,23 @@
 //! Many idle apps on one `dyno serve`: what each holds, and how soon any of them answers.
 
 use anyhow::{Context, bail};
-use std::fmt::Write as _;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::HELLO;
 use crate::api::Api;
 use crate::limits::SETTLE_TIMEOUT;
 use crate::load::{Target, ask_once};
+use crate::peers;
 use crate::place::Place;
-use crate::server::{Recipe, Server};
-use crate::statistics::percentile;
+use crate::report::{line, millis_at};
+use crate::scenario::{Section, Setting};
+use crate::server::{Footprint, Recipe, Server};
 
+/// Apps, unless said otherwise.
+const APPS: usize = 10_000;
 /// Requests from which a latency is told.
 const SAMPLES: usize = 100;
 /// Apps that are asked without a pause while the idle ones are asked once.
@@ -26,13 +27,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was found.
 #[derive(Debug)]
-pub struct Density {
+struct Density {
     apps: usize,
     deployed_in: Duration,
-    /// Anonymous bytes of a server without apps, and of one with them, after a restart.
-    anonymous: (u64, u64),
-    threads: (u64, u64),
-    maps: (usize, usize),
+    /// A server with one app, and with all of them after a restart.
+    one: Footprint,
+    all: Footprint,
     /// From the start of the process to its word that it serves, and to the last app's being ready.
     ready: Duration,
     all_ready: Duration,
@@ -44,17 +44,31 @@ pub struct Density {
     change: Vec<Duration>,
 }
 
+/// The scenario.
+pub async fn run(setting: &Setting) -> anyhow::Result<Section> {
+    let apps = setting.arguments.apps.unwrap_or(APPS);
+    let hello = peers::hello(&setting.programs.dyno, &setting.work_dir)?;
+    let density = measure(&hello, apps, &setting.work_dir).await?;
+    Ok(Section {
+        title: format!("{apps} idle apps"),
+        about: "One `dyno serve`, one hello app deployed again and again, scaled to zero."
+            .to_owned(),
+        body: density.markdown(),
+        failure: None,
+    })
+}
+
 /// Deploys `apps` apps of `hello` (a recipe that is deployed) into a data directory of their own, and measures.
-pub async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Result<Density> {
+async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Result<Density> {
     let empty = Place::new(hello, &work_dir.join("density-empty"))?;
     let full = Place::new(hello, &work_dir.join("density"))?;
-    let anonymous_empty = {
+    let one = {
         // One app, asked once: what the first of its kind costs the process is no cost of the others.
         Server::deploy(&empty.recipe, work_dir).await?;
         let (server, _) = Server::start(&empty.recipe, work_dir).await?;
-        let figures = figures(&server)?;
+        let footprint = server.footprint()?;
         server.stop()?;
-        figures
+        footprint
     };
     Server::deploy(&full.recipe, work_dir).await?;
     let (server, _) = Server::start(&full.recipe, work_dir).await?;
@@ -69,7 +83,7 @@ pub async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Re
     let mut order = shuffled(apps);
     settled(&api, &order).await?;
     let all_ready = began.elapsed();
-    let full_figures = figures(&server)?;
+    let all = server.footprint()?;
 
     let mut rest = order.split_off(SAMPLES.min(apps));
     let first = ask_each(&server, &order).await?;
@@ -91,9 +105,8 @@ pub async fn measure(hello: &Recipe, apps: usize, work_dir: &Path) -> anyhow::Re
     Ok(Density {
         apps,
         deployed_in,
-        anonymous: (anonymous_empty.0, full_figures.0),
-        threads: (anonymous_empty.1, full_figures.1),
-        maps: (anonymous_empty.2, full_figures.2),
+        one,
+        all,
         ready: start.ready,
         all_ready,
         first,
@@ -170,30 +183,11 @@ async fn maintenance(api: &Api, server: &Server, app: usize) -> anyhow::Result<D
 }
 
 fn target(address: SocketAddr, app: usize) -> Target {
-    Target {
-        address,
-        host: format!("{}.localhost", name(app)),
-        expected: HELLO,
-    }
-}
-
-/// Anonymous bytes, threads and mappings of a server.
-fn figures(server: &Server) -> anyhow::Result<(u64, u64, usize)> {
-    let process = PathBuf::from(format!("/proc/{}", server.process_id()));
-    let field = |file: &str, name: &str| -> anyhow::Result<u64> {
-        let text = fs::read_to_string(process.join(file))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.with_context(|| format!("no {name} in {file}"))
-    };
-    let anonymous = field("smaps_rollup", "Anonymous:")? * 1024;
-    let threads = field("status", "Threads:")?;
-    let maps = fs::read_to_string(process.join("maps"))?.lines().count();
-    Ok((anonymous, threads, maps))
+    Target::app(address, &name(app))
 }
 
 /// The numbers below `count` in an order that looks random and is the same each time.
-fn shuffled(count: usize) -> Vec<usize> {
+pub fn shuffled(count: usize) -> Vec<usize> {
     let mut numbers: Vec<usize> = (0..count).collect();
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     for place in (1..count).rev() {
@@ -210,77 +204,68 @@ fn shuffled(count: usize) -> Vec<usize> {
 // === the section of the results ===
 
 impl Density {
-    /// The section's text.
-    pub fn markdown(&self, head: &str) -> String {
-        let mut text = format!("## {} idle apps\n\n{head}\n", self.apps);
-        let mut line = |what: &str, figure: String| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {what} | {figure} |");
-        };
-        line("what", "figure".to_owned());
-        line("---", "---:".to_owned());
-        line(
-            "anonymous memory of an idle app, over a server with one",
-            format!("{:.1} KiB", self.bytes_per_app() / 1024.0),
-        );
-        line(
-            "anonymous memory of the server with one app, with all",
-            format!(
-                "{} MiB, {} MiB",
-                self.anonymous.0 >> 20,
-                self.anonymous.1 >> 20
+    fn markdown(&self) -> String {
+        let (one, all) = (&self.one, &self.all);
+        let mut text = String::from("| what | figure |\n|---|---:|\n");
+        for (what, figure) in [
+            (
+                "anonymous memory of an idle app, over a server with one",
+                format!("{:.1} KiB", self.bytes_per_app() / 1024.0),
             ),
-        );
-        line(
-            "threads with one app, with all",
-            format!("{}, {}", self.threads.0, self.threads.1),
-        );
-        line(
-            "mappings with one app, with all",
-            format!("{}, {}", self.maps.0, self.maps.1),
-        );
-        line(
-            "deploying all, one after the other, through the API",
-            format!("{:.0} s", self.deployed_in.as_secs_f64()),
-        );
-        line(
-            "restart: ready to accept",
-            format!("{:.2} s", self.ready.as_secs_f64()),
-        );
-        line(
-            "restart: the API has said of every app that it would answer",
-            format!("{:.2} s", self.all_ready.as_secs_f64()),
-        );
-        line("first request of an idle app", spread(&self.first));
-        line(
-            &format!("the same while {BUSY} others are busy"),
-            spread(&self.first_while_busy),
-        );
-        line("the request after it", spread(&self.again));
-        line("`GET /apps/{app}`", spread(&self.api));
-        line(
-            "a change of an app until its route obeys",
-            spread(&self.change),
-        );
+            (
+                "anonymous memory of the server with one app, with all",
+                format!("{} MiB, {} MiB", one.anonymous >> 20, all.anonymous >> 20),
+            ),
+            (
+                "threads with one app, with all",
+                format!("{}, {}", one.threads, all.threads),
+            ),
+            (
+                "mappings with one app, with all",
+                format!("{}, {}", one.mappings, all.mappings),
+            ),
+            (
+                "deploying all, one after the other, through the API",
+                format!("{:.0} s", self.deployed_in.as_secs_f64()),
+            ),
+            (
+                "restart: ready to accept",
+                format!("{:.2} s", self.ready.as_secs_f64()),
+            ),
+            (
+                "restart: the API has said of every app that it would answer",
+                format!("{:.2} s", self.all_ready.as_secs_f64()),
+            ),
+            ("first request of an idle app", spread(&self.first)),
+            (
+                &*format!("the same while {BUSY} others are busy"),
+                spread(&self.first_while_busy),
+            ),
+            ("the request after it", spread(&self.again)),
+            ("`GET /apps/{app}`", spread(&self.api)),
+            (
+                "a change of an app until its route obeys",
+                spread(&self.change),
+            ),
+        ] {
+            line(&mut text, &format!("| {what} | {figure} |"));
+        }
         text
     }
 
     #[allow(clippy::cast_precision_loss)] // bytes far below 2^52
     fn bytes_per_app(&self) -> f64 {
-        self.anonymous.1.saturating_sub(self.anonymous.0) as f64 / self.apps.max(1) as f64
+        self.all.anonymous.saturating_sub(self.one.anonymous) as f64 / self.apps.max(1) as f64
     }
 }
 
 /// Median, 99th percentile and longest, in milliseconds.
 fn spread(latencies: &[Duration]) -> String {
-    let mut sorted = latencies.to_vec();
-    sorted.sort_unstable();
-    let millis = |latency: Option<Duration>| latency.unwrap_or_default().as_secs_f64() * 1e3;
     format!(
-        "p50 {:.2}, p99 {:.2}, max {:.2} ms",
-        millis(percentile(&sorted, 0.5)),
-        millis(percentile(&sorted, 0.99)),
-        millis(sorted.last().copied())
+        "p50 {}, p99 {}, max {} ms",
+        millis_at(latencies, 0.5),
+        millis_at(latencies, 0.99),
+        millis_at(latencies, 1.0)
     )
 }
 

@@ -1,7 +1,6 @@
 //! A hello beside neighbours that never end: what it notices of them, and what a longer call beside them takes.
 
 use anyhow::{Context, bail};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::HELLO;
 use crate::limits::{LOOP_SURE, SETTLE_TIMEOUT};
 use crate::load::{Connection, Target};
-use crate::peers::Neighbours;
+use crate::peers::{self, Neighbours};
 use crate::place::Place;
+use crate::report::{line, millis_at};
+use crate::scenario::{Section, Setting};
 use crate::server::Server;
-use crate::statistics::percentile;
 
 /// Endless calls beside the probe.
 const LOOPS: [usize; 4] = [0, 2, 4, 16];
@@ -26,12 +25,6 @@ const WORK_PERIOD: Duration = Duration::from_millis(100);
 /// After a cell: what was left alone by its client has been cut off by then.
 const REST: Duration = Duration::from_secs(3);
 
-/// What was found.
-#[derive(Debug)]
-pub struct Fairness {
-    cells: Vec<Cell>,
-}
-
 /// One number of loops, in one dyno or each in its own.
 #[derive(Debug)]
 struct Cell {
@@ -41,13 +34,28 @@ struct Cell {
     work: Vec<Duration>,
 }
 
+/// The scenario.
+pub async fn run(setting: &Setting) -> anyhow::Result<Section> {
+    let (arguments, work_dir) = (&setting.arguments, &setting.work_dir);
+    let neighbours = peers::neighbours(&setting.programs.dyno, work_dir)?;
+    let cells = measure(&neighbours, arguments.rounds(), arguments.cell(), work_dir).await?;
+    let about = "A hello asked every 2 ms on one connection, and every 100 ms a call that computes for some 20 ms, beside calls \
+        that never end. All dynos are of the same size, which runs four calls at once: of sixteen in one dyno, twelve wait.";
+    Ok(Section {
+        title: "Beside endless loops".to_owned(),
+        about: about.to_owned(),
+        body: markdown(&cells),
+        failure: None,
+    })
+}
+
 /// Deploys the neighbours into a data directory of their own and measures, `rounds` times each cell of `seconds`.
-pub async fn measure(
+async fn measure(
     neighbours: &Neighbours,
     rounds: usize,
     seconds: Duration,
     work_dir: &Path,
-) -> anyhow::Result<Fairness> {
+) -> anyhow::Result<Vec<Cell>> {
     let place = Place::new(&neighbours.hello, &work_dir.join("fairness"))?;
     for recipe in [&neighbours.hello, &neighbours.work, &neighbours.spin] {
         Server::deploy(&place.also(recipe), work_dir).await?;
@@ -92,12 +100,8 @@ pub async fn measure(
         }
     }
     eprintln!();
-    for cell in &mut cells {
-        cell.hello.sort_unstable();
-        cell.work.sort_unstable();
-    }
     server.stop()?;
-    Ok(Fairness { cells })
+    Ok(cells)
 }
 
 fn spinner(number: usize) -> String {
@@ -105,11 +109,7 @@ fn spinner(number: usize) -> String {
 }
 
 fn target(server: &Server, app: &str) -> Target {
-    Target {
-        address: server.target().address,
-        host: format!("{app}.localhost"),
-        expected: HELLO,
-    }
+    Target::app(server.target().address, app)
 }
 
 impl Cell {
@@ -188,34 +188,29 @@ async fn probe(target: &Target, period: Duration, until: Instant) -> anyhow::Res
     Ok(latencies)
 }
 
-impl Fairness {
-    /// The section's text.
-    pub fn markdown(&self, head: &str) -> String {
-        let mut text = format!("## Beside endless loops\n\n{head}\n");
-        text += "| loops | hello p50 ms | p99 ms | longest ms | the longer call: p50 ms | longest ms |\n|---|---:|---:|---:|---:|---:|\n";
-        for cell in &self.cells {
-            let loops = match (cell.loops, cell.own_dynos) {
-                (0, _) => "none".to_owned(),
-                (loops, false) => format!("{loops} in one dyno"),
-                (loops, true) => format!("{loops}, each in its own dyno"),
-            };
-            let millis = |values: &[Duration], at: f64| {
-                percentile(values, at).map_or_else(
-                    || "-".to_owned(),
-                    |value| format!("{:.2}", value.as_secs_f64() * 1e3),
-                )
-            };
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
+fn markdown(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    line(
+        &mut text,
+        "| loops | hello p50 ms | p99 ms | longest ms | the longer call: p50 ms | longest ms |\n|---|---:|---:|---:|---:|---:|",
+    );
+    for cell in cells {
+        let loops = match (cell.loops, cell.own_dynos) {
+            (0, _) => "none".to_owned(),
+            (loops, false) => format!("{loops} in one dyno"),
+            (loops, true) => format!("{loops}, each in its own dyno"),
+        };
+        line(
+            &mut text,
+            &format!(
                 "| {loops} | {} | {} | {} | {} | {} |",
-                millis(&cell.hello, 0.5),
-                millis(&cell.hello, 0.99),
-                millis(&cell.hello, 1.0),
-                millis(&cell.work, 0.5),
-                millis(&cell.work, 1.0),
-            );
-        }
-        text
+                millis_at(&cell.hello, 0.5),
+                millis_at(&cell.hello, 0.99),
+                millis_at(&cell.hello, 1.0),
+                millis_at(&cell.work, 0.5),
+                millis_at(&cell.work, 1.0),
+            ),
+        );
     }
+    text
 }

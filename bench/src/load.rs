@@ -4,6 +4,7 @@
 //! full client would burn is missing in the server.
 
 use anyhow::{Context, bail};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,19 +14,46 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::HELLO;
 use crate::answer;
-use crate::limits::{ANSWER_TIMEOUT, SAMPLES_MAX};
+use crate::limits::{ANSWER_TIMEOUT, FIRST_ANSWER_TIMEOUT, SAMPLES_MAX};
 use crate::statistics::percentile;
 
-/// Whom to ask, for what, and what must come back.
+/// What is asked for, and what must come back.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The path, with a query if there is one.
+    pub path: Cow<'static, str>,
+    /// The only body that counts.
+    pub body: &'static [u8],
+}
+
+/// The hello at the root.
+pub const HELLO_PAGE: Page = Page {
+    path: Cow::Borrowed("/"),
+    body: HELLO,
+};
+
+/// Whom to ask, and for what.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where the server listens.
     pub address: SocketAddr,
     /// The `Host` header, by which a router chooses the app.
     pub host: String,
-    /// The only body that counts.
-    pub expected: &'static [u8],
+    /// What is asked for.
+    pub page: Page,
+}
+
+impl Target {
+    /// An app of a platform, asked for its hello.
+    pub fn app(address: SocketAddr, name: &str) -> Self {
+        Self {
+            address,
+            host: format!("{name}.localhost"),
+            page: HELLO_PAGE,
+        }
+    }
 }
 
 /// What one server did in one cell.
@@ -49,8 +77,14 @@ impl Cell {
     }
 }
 
-/// Asks `target` over `connections` connections for `duration`. One wrong answer fails the whole cell.
-pub async fn run(target: &Target, connections: usize, duration: Duration) -> anyhow::Result<Cell> {
+/// Asks `target` over `connections` connections for `duration`. One wrong answer, or one that takes longer than `limit`,
+/// fails the whole cell.
+pub async fn run(
+    target: &Target,
+    connections: usize,
+    duration: Duration,
+    limit: Duration,
+) -> anyhow::Result<Cell> {
     let barrier = Arc::new(Barrier::new(connections));
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
@@ -58,12 +92,12 @@ pub async fn run(target: &Target, connections: usize, duration: Duration) -> any
         let barrier = barrier.clone();
         tasks.spawn(async move {
             // One exchange before the clock starts: what a connection costs to set up is not the subject.
-            let ready = connection.exchange().await;
+            let ready = connection.exchange_within(FIRST_ANSWER_TIMEOUT).await;
             barrier.wait().await;
             ready?;
             let began = Instant::now();
             let latencies = connection
-                .repeat(began + duration, SAMPLES_MAX / connections)
+                .repeat(began + duration, limit, SAMPLES_MAX / connections)
                 .await?;
             anyhow::Ok((latencies, began, Instant::now()))
         });
@@ -96,6 +130,12 @@ pub async fn ask_once(target: &Target) -> anyhow::Result<Duration> {
     Ok(began.elapsed())
 }
 
+/// Likewise, for an answer that may take as long as an interpreter's first.
+pub async fn ask_patiently(target: &Target) -> anyhow::Result<()> {
+    let mut connection = Connection::open(target).await?;
+    connection.exchange_within(FIRST_ANSWER_TIMEOUT).await
+}
+
 /// A kept-alive connection to a target.
 #[derive(Debug)]
 pub struct Connection {
@@ -112,21 +152,28 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
-            request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", target.host).into_bytes(),
+            request: request(target),
             buffer: Vec::with_capacity(1024),
-            expected: target.expected,
+            expected: target.page.body,
         })
+    }
+
+    /// From now on asks for what another target is, at the same address.
+    pub fn turn_to(&mut self, target: &Target) {
+        self.request = request(target);
+        self.expected = target.page.body;
     }
 
     async fn repeat(
         &mut self,
         until: Instant,
+        limit: Duration,
         samples_max: usize,
     ) -> anyhow::Result<Vec<Duration>> {
         let mut latencies = Vec::with_capacity(4096);
         let mut sent = Instant::now();
         while sent < until && latencies.len() < samples_max {
-            self.exchange().await?;
+            self.exchange_within(limit).await?;
             let answered = Instant::now();
             latencies.push(answered - sent);
             sent = answered;
@@ -136,7 +183,11 @@ impl Connection {
 
     /// Asks, and checks the answer, which must come in time.
     pub async fn exchange(&mut self) -> anyhow::Result<()> {
-        timeout(ANSWER_TIMEOUT, self.exchange_unbounded())
+        self.exchange_within(ANSWER_TIMEOUT).await
+    }
+
+    async fn exchange_within(&mut self, limit: Duration) -> anyhow::Result<()> {
+        timeout(limit, self.exchange_unbounded())
             .await
             .context("no answer in time")?
     }
@@ -157,4 +208,9 @@ impl Connection {
             }
         }
     }
+}
+
+fn request(target: &Target) -> Vec<u8> {
+    let (path, host) = (&target.page.path, &target.host);
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
 }

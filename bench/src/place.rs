@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::api::Api;
+use crate::peers;
 use crate::server::{Recipe, Server};
 
 /// A data directory of a scenario's own, new each time, and the server that uses it.
@@ -26,6 +27,21 @@ impl Place {
             recipe: moved(hello, data_dir),
             data_dir: data_dir.to_owned(),
         })
+    }
+
+    /// An empty directory with these settings, for `dyno` alone; once it serves, it is asked for the app `host`.
+    pub fn platform(
+        dyno: &Path,
+        data_dir: &Path,
+        host: &str,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
+        let mut recipe = peers::platform(dyno, data_dir);
+        recipe.host = Some(format!("{host}.localhost"));
+        let place = Self::new(&recipe, data_dir)?;
+        fs::create_dir_all(data_dir)?;
+        fs::write(data_dir.join("dyno.toml"), settings)?;
+        Ok(place)
     }
 
     /// The recipe of another app in this directory.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::CEILING_SHARE_MIN;
+use crate::limits::{ANSWER_TIMEOUT, CEILING_SHARE_MIN};
 use crate::load::{self, Cell};
 use crate::peers::CEILING;
 use crate::server::Server;
@@ -85,7 +85,7 @@ pub async fn measure(servers: &[(&'static str, Server)], plan: Plan) -> Table {
 #[allow(clippy::cast_precision_loss)] // counts far below 2^52
 async fn measure_cell(server: &Server, plan: Plan) -> anyhow::Result<Measured> {
     let before = server.cpu_time()?;
-    let cell = load::run(server.target(), plan.connections, plan.cell).await?;
+    let cell = load::run(server.target(), plan.connections, plan.cell, ANSWER_TIMEOUT).await?;
     let spent = server.cpu_time()?.saturating_sub(before);
     Ok(Measured {
         cell,

@@ -9,9 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use crate::HELLO;
-use crate::limits::{LOG_LINES_SHOWN, POLL_INTERVAL, START_TIMEOUT, STOP_TIMEOUT};
-use crate::load::{Target, ask_once};
+use crate::examples::last_lines;
+use crate::limits::{POLL_INTERVAL, QUIET_SURE, SETTLE_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT};
+use crate::load::{Page, Target, ask_patiently};
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -27,9 +27,11 @@ pub struct Recipe {
     /// Arguments with which it serves; `{address}` stands for the address to listen on.
     pub arguments: Vec<String>,
     /// The `Host` header it is asked with; none stands for the address.
-    pub host: Option<&'static str>,
+    pub host: Option<String>,
+    /// What it is asked for.
+    pub page: Page,
     /// What its output holds once it serves.
-    pub ready: &'static str,
+    pub ready: String,
 }
 
 /// A running server; ended when dropped.
@@ -39,6 +41,21 @@ pub struct Server {
     log: PathBuf,
     target: Target,
     name: &'static str,
+}
+
+/// What a server holds at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Bytes of it that are in memory, files' pages included.
+    pub resident: u64,
+    /// Bytes that are its own and no file's.
+    pub anonymous: u64,
+    /// Threads.
+    pub threads: u64,
+    /// The kernel's memory maps.
+    pub mappings: usize,
+    /// Open file descriptors.
+    pub files: usize,
 }
 
 /// How a server came up.
@@ -53,12 +70,13 @@ pub struct Start {
 impl Server {
     /// Deploys what the server serves, if it needs that.
     pub async fn deploy(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<()> {
-        let (Some(arguments), Some(host)) = (&recipe.deploy, recipe.host) else {
+        let (Some(arguments), Some(host)) = (&recipe.deploy, &recipe.host) else {
             return Ok(());
         };
         let deploying = Recipe {
             arguments: arguments.clone(),
-            ready: host,
+            // The server's word is the host's name.
+            ready: host.clone(),
             ..recipe.clone()
         };
         Self::start(&deploying, work_dir).await?.0.stop()
@@ -66,6 +84,21 @@ impl Server {
 
     /// Starts a server, and waits until it has answered once.
     pub async fn start(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Start)> {
+        let (mut server, ready) = Self::launch(recipe, work_dir).await?;
+        let began = Instant::now();
+        server.wait_for(&server.target.clone()).await?;
+        let first_answer = began.elapsed();
+        Ok((
+            server,
+            Start {
+                ready,
+                first_answer,
+            },
+        ))
+    }
+
+    /// Starts a server, and waits for its word that it serves.
+    pub async fn launch(recipe: &Recipe, work_dir: &Path) -> anyhow::Result<(Self, Duration)> {
         let address = free_address()?;
         let log = work_dir.join(format!("{}.log", recipe.name.replace([' ', '`', '/'], "-")));
         let output =
@@ -85,10 +118,8 @@ impl Server {
             .with_context(|| format!("cannot start {}", recipe.program.display()))?;
         let target = Target {
             address,
-            host: recipe
-                .host
-                .map_or_else(|| address.to_string(), str::to_owned),
-            expected: HELLO,
+            host: recipe.host.clone().unwrap_or_else(|| address.to_string()),
+            page: recipe.page.clone(),
         };
         let mut server = Self {
             child,
@@ -96,17 +127,20 @@ impl Server {
             target,
             name: recipe.name,
         };
-        server.wait_for_word(recipe.ready, began).await?;
-        let ready = began.elapsed();
-        server.wait_for_answer(began).await?;
-        let first_answer = began.elapsed().saturating_sub(ready);
-        Ok((
-            server,
-            Start {
-                ready,
-                first_answer,
-            },
-        ))
+        server.wait_for_word(&recipe.ready, began).await?;
+        Ok((server, began.elapsed()))
+    }
+
+    /// Waits until the target, which it serves, answers as expected.
+    pub async fn wait_for(&mut self, target: &Target) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let Err(error) = ask_patiently(target).await else {
+                return Ok(());
+            };
+            self.check_alive(began, &format!("did not answer as expected ({error:#})"))?;
+            sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Whom to ask.
@@ -114,17 +148,62 @@ impl Server {
         &self.target
     }
 
-    /// Its process id.
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// User and system time that the process has taken so far.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        Ok(self.cpu_times()?.0)
+    }
+
+    /// The same, and that of its children that have ended: of a platform, what builds have taken.
+    pub fn cpu_times(&self) -> anyhow::Result<(Duration, Duration)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let ticks = ticks(&stat).context("/proc/<pid>/stat was not understood")?;
+        let (own, children) = ticks(&stat).context("/proc/<pid>/stat was not understood")?;
         let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_millis(ticks * 1000 / per_second))
+        let time = |ticks| Duration::from_millis(ticks * 1000 / per_second);
+        Ok((time(own), time(children)))
+    }
+
+    /// Waits until it computes no more: what it began in the background has ended.
+    pub async fn wait_quiet(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let before = self.cpu_time()?;
+            sleep(QUIET_SURE).await;
+            if self.cpu_time()?.saturating_sub(before) < QUIET_SURE / 20 {
+                return Ok(());
+            }
+            if began.elapsed() > SETTLE_TIMEOUT {
+                bail!("{} goes on computing", self.name);
+            }
+        }
+    }
+
+    /// What it has had the kernel read from disks so far.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn mebibytes_read(&self) -> anyhow::Result<f64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let read = io
+            .lines()
+            .find_map(|line| line.strip_prefix("read_bytes: "));
+        let bytes: u64 = read.context("no read_bytes in /proc/<pid>/io")?.parse()?;
+        Ok(bytes as f64 / f64::from(1 << 20))
+    }
+
+    /// What it holds now.
+    pub fn footprint(&self) -> anyhow::Result<Footprint> {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let field = |file: &str, name: &str| -> anyhow::Result<u64> {
+            let text = fs::read_to_string(process.join(file))?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            number.with_context(|| format!("no {name} in {file}"))
+        };
+        Ok(Footprint {
+            resident: field("status", "VmRSS:")? * 1024,
+            anonymous: field("smaps_rollup", "Anonymous:")? * 1024,
+            threads: field("status", "Threads:")?,
+            mappings: fs::read_to_string(process.join("maps"))?.lines().count(),
+            files: fs::read_dir(process.join("fd"))?.count(),
+        })
     }
 
     /// Asks the server to end, as Ctrl-C does, and waits for it.
@@ -140,16 +219,6 @@ impl Server {
         Ok(())
     }
 
-    async fn wait_for_answer(&mut self, began: Instant) -> anyhow::Result<()> {
-        loop {
-            let Err(error) = ask_once(&self.target).await else {
-                return Ok(());
-            };
-            self.check_alive(began, &format!("did not answer as expected ({error:#})"))?;
-            sleep(POLL_INTERVAL).await;
-        }
-    }
-
     fn check_alive(&mut self, began: Instant, otherwise: &str) -> anyhow::Result<()> {
         let what = match self.child.try_wait()? {
             Some(status) => format!("ended with {status}"),
@@ -157,9 +226,7 @@ impl Server {
             None => return Ok(()),
         };
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
-        let shown: Vec<_> = lines.into_iter().rev().collect();
-        bail!("{} {what}\n{}", self.name, shown.join("\n"))
+        bail!("{} {what}\n{}", self.name, last_lines(&log))
     }
 
     fn end(&mut self) -> anyhow::Result<ExitStatus> {
@@ -193,12 +260,17 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// User and system time in a line of `/proc/<pid>/stat`. The program's name, in parentheses, may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+/// User and system time in a line of `/proc/<pid>/stat`: the process's, and its ended children's. The program's name,
+/// in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let times: Vec<u64> = fields.take(4).map_while(|text| text.parse().ok()).collect();
+    match times[..] {
+        [user, system, children_user, children_system] => {
+            Some((user + system, children_user + children_system))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -207,8 +279,8 @@ mod tests {
 
     #[test]
     fn times_are_found_behind_a_name_with_parentheses() {
-        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 17 5 0 0 20 0 4 0 100 200 300";
-        assert_eq!(ticks(stat), Some(22));
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 17 5 30 1 20 0 4 0 100 200 300";
+        assert_eq!(ticks(stat), Some((22, 31)));
     }
 
     #[test]
