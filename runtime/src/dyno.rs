@@ -10,6 +10,7 @@
 mod admission;
 mod free_list;
 mod life;
+mod places;
 mod port;
 mod quota;
 mod request;

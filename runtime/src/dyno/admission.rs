@@ -1,10 +1,10 @@
 //! Lets a request into a dyno: wakes it when it rests, and makes the request wait for a free place, within bounds.
 
 use super::life::Life;
+use super::places::{NoPlace, Place};
 use super::{Queued, Shared};
 use crate::state::DynoState;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 /// Why a request was not let in. It was not touched.
 pub(super) enum Refused {
@@ -20,29 +20,27 @@ pub(super) enum Refused {
 ///
 /// # Cancel safety
 /// Dropping the future gives the place in the queue back. A dyno that was being woken wakes all the same.
-pub(super) async fn admit(
-    shared: &Arc<Shared>,
-) -> Result<(Arc<Life>, OwnedSemaphorePermit), Refused> {
+pub(super) async fn admit(shared: &Arc<Shared>) -> Result<(Arc<Life>, Place), Refused> {
     loop {
         let life = match shared.life.load_full() {
             Some(life) => life,
             None => awake(shared).await?,
         };
-        match life.admission.clone().try_acquire_owned() {
-            Ok(permit) => {
+        match life.places.try_take() {
+            Ok(place) => {
                 life.touch();
-                return Ok((life, permit));
+                return Ok((life, place));
             }
-            Err(TryAcquireError::NoPermits) => {
+            Err(NoPlace::Taken) => {
                 let queued = Queued::join(shared).ok_or(Refused::QueueFull)?;
-                let permit = life.admission.clone().acquire_owned().await;
+                let place = life.places.wait().await;
                 drop(queued);
-                if let Ok(permit) = permit {
+                if let Ok(place) = place {
                     life.touch();
-                    return Ok((life, permit));
+                    return Ok((life, place));
                 }
             }
-            Err(TryAcquireError::Closed) => {}
+            Err(NoPlace::Closed) => {}
         }
         // After a rest the request wakes the dyno; after a crash or a stop it goes elsewhere.
         if !life.has_rested() {

@@ -1,6 +1,7 @@
 //! One life of a dyno: what it serves with between a start and a crash or a rest.
 
 use super::free_list::FreeList;
+use super::places::Places;
 use super::port::Port;
 use super::{ExitStatus, Shared};
 use crate::environment;
@@ -19,7 +20,7 @@ use dyno_sandbox::{
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// How a guest brought its dyno down.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ impl From<Crash> for ExitStatus {
 /// What requests find.
 pub(super) struct Life {
     pub(super) serving: Serving,
-    /// One permit per instance that may work at once; closed when the life ends.
-    pub(super) admission: Arc<Semaphore>,
+    /// One per call that may run at once; closed when the life ends.
+    pub(super) places: Arc<Places>,
     /// What its guests run under.
     cpu: Arc<CpuShare>,
     /// Turns true when what still runs must be dropped.
@@ -183,7 +184,7 @@ impl Life {
         site: Arc<StaticSite>,
     ) -> (Self, oneshot::Receiver<Crash>) {
         let serving = Serving::Static(site);
-        Self::new(shared, serving, Semaphore::MAX_PERMITS, None, None)
+        Self::new(shared, serving, usize::MAX, None, None)
     }
 
     fn new(
@@ -196,7 +197,7 @@ impl Life {
         let (crash, crashed) = oneshot::channel();
         let life = Self {
             serving,
-            admission: Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Places::new(at_once.max(1)),
             cpu: shared.cpu.clone(),
             cut: watch::Sender::new(false),
             crash: Mutex::new(Some(crash)),
@@ -215,14 +216,14 @@ impl Life {
         let Serving::Instances { free, .. } = &self.serving else {
             return;
         };
-        if serves_on(&instance, guest_id) && !self.admission.is_closed() {
+        if serves_on(&instance, guest_id) && !self.places.is_closed() {
             free.give_back(home, instance);
         }
     }
 
     /// Brings the dyno down. Only the first crash of a life counts.
     pub(super) fn crash(&self, crash: Crash) {
-        self.admission.close();
+        self.places.close();
         if let Some(sender) = lock(&self.crash).take() {
             // The supervisor may have stopped already, for another reason.
             let _late = sender.send(crash);
@@ -231,7 +232,7 @@ impl Life {
 
     /// Lets no request in.
     pub(super) fn close(&self) {
-        self.admission.close();
+        self.places.close();
         if let Serving::Port(port) = &self.serving {
             port.shut();
         }
@@ -280,7 +281,7 @@ impl Life {
     /// Lets nobody in any more, because the dyno rests.
     pub(super) fn end_at_rest(&self) {
         self.rested.store(true, Ordering::Release);
-        self.admission.close();
+        self.places.close();
     }
 
     /// Whether it ended for want of requests, and not by a crash or a stop.

@@ -9,6 +9,7 @@ mod message;
 use self::connection::{Lease, NotSent, Pool};
 use self::message::{Upgrade, prepare_request, prepare_response};
 use super::life::Crash;
+use super::places::Place;
 use super::{InFlight, Shared, boxed_body};
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::CallError;
@@ -19,7 +20,7 @@ use dyno_sandbox::{
 };
 use http_body_util::Empty;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 /// A process that listens, and the connections to it. Dropping it ends the process.
@@ -30,7 +31,7 @@ pub(super) struct Port {
 }
 
 /// What a request holds until its response has gone.
-pub(super) type Place = (OwnedSemaphorePermit, InFlight);
+pub(super) type Held = (Place, InFlight);
 
 impl Port {
     /// Whether a process is served by its port: it is `web`, and a command rather than a handler.
@@ -76,21 +77,21 @@ impl Port {
     pub(super) async fn answer(
         &self,
         mut request: http::Request<RequestBody>,
-        place: Place,
+        held: Held,
     ) -> Result<http::Response<ResponseBody>, CallError> {
         let upgrade = prepare_request(&mut request);
         let head = tokio::time::timeout(REQUEST_TIMEOUT, self.send(request)).await;
         let (mut response, lease) = head.map_err(|_| CallError::Timeout)??;
         if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade {
-                Some(upgrade) => Ok(self.tunnel(upgrade, response, lease, place)),
+                Some(upgrade) => Ok(self.tunnel(upgrade, response, lease, held)),
                 None => Err(CallError::NoResponse {
                     reason: "the process switched protocols, which nobody asked for".into(),
                 }),
             };
         }
         prepare_response(response.headers_mut());
-        Ok(response.map(|body| lease.stream(body, place)))
+        Ok(response.map(|body| lease.stream(body, held)))
     }
 
     async fn send(
@@ -125,7 +126,7 @@ impl Port {
         upgrade: Upgrade,
         mut response: http::Response<hyper::body::Incoming>,
         lease: Lease,
-        place: Place,
+        held: Held,
     ) -> http::Response<ResponseBody> {
         let guest = hyper::upgrade::on(&mut response);
         let (driven, shut) = (lease.drive_to_end(), self.pool.wait_shut());
@@ -135,7 +136,7 @@ impl Port {
                 _ended = joined => {}
                 () = shut => {}
             }
-            drop(place);
+            drop(held);
         });
         response.map(|_| boxed_body(Empty::new()))
     }

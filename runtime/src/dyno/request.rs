@@ -2,6 +2,7 @@
 
 use super::admission::{Refused, admit};
 use super::life::{Crash, Life, Serving, serves_on};
+use super::places::Place;
 use super::response::{StreamGuard, complete, streamed};
 use super::{InFlight, Shared};
 use crate::body::{RequestBody, ResponseBody};
@@ -15,7 +16,7 @@ use http::header::{HOST, HeaderValue};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 type Response = http::Response<ResponseBody>;
 
@@ -25,7 +26,7 @@ pub(super) async fn answer(
     mut request: http::Request<RequestBody>,
 ) -> Result<Response, CallError> {
     let in_flight = InFlight::begin(&shared);
-    let (life, permit) = match admit(&shared).await {
+    let (life, place) = match admit(&shared).await {
         Ok(place) => place,
         Err(Refused::NotUp) => return Err(CallError::NotUp(Box::new(request))),
         Err(Refused::QueueFull) => return Err(CallError::QueueFull),
@@ -39,9 +40,9 @@ pub(super) async fn answer(
         }
         Serving::Concurrent(service) => {
             let answer = service.handle(request).await;
-            return concurrent_answer(answer, (permit, in_flight));
+            return concurrent_answer(answer, (place, in_flight));
         }
-        Serving::Port(port) => return port.answer(request, (permit, in_flight)).await,
+        Serving::Port(port) => return port.answer(request, (place, in_flight)).await,
         Serving::Instances { free, spec, guest } => (free, spec, guest),
     };
     let (home, guest_id) = (free.home(), guest.id());
@@ -66,7 +67,7 @@ pub(super) async fn answer(
         life,
         guest_id,
         home,
-        _permit: permit,
+        _place: place,
         _in_flight: in_flight,
     };
     Handling {
@@ -117,7 +118,7 @@ struct Work {
     guest_id: u64,
     /// Where its instance goes when it is free again.
     home: usize,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     _in_flight: InFlight,
 }
 

@@ -269,7 +269,7 @@ async fn serve(shared: &Arc<Shared>, handler: Option<Handler>) -> End {
         }
     };
     shared.life.store(None);
-    life.admission.close();
+    life.places.close();
     // The trap of the guest that went too far may be told before the account is looked at.
     if crash.is_some() && memory.as_ref().is_some_and(|memory| memory.is_exceeded()) {
         exceeded.await;

@@ -3,7 +3,7 @@
 //! Whoever waits for a response drives its connection: a request goes from the caller's thread to the guest's and back, with
 //! no task between. An idle connection needs no driving.
 
-use super::Place;
+use super::Held;
 use crate::body::{BoxError, RequestBody, ResponseBody};
 use crate::dyno::boxed_body;
 use crate::limits::RESPONSE_HEAD_BYTES_MAX;
@@ -183,10 +183,10 @@ impl Lease {
     }
 
     /// The body of the response. The connection is free at its end.
-    pub(super) fn stream(self, body: Incoming, place: Place) -> ResponseBody {
+    pub(super) fn stream(self, body: Incoming, held: Held) -> ResponseBody {
         let mut streamed = Streamed {
             body,
-            rest: Some((self, place)),
+            rest: Some((self, held)),
         };
         if streamed.body.is_end_stream() {
             streamed.end();
@@ -216,14 +216,14 @@ fn reason(error: &hyper::Error) -> String {
 /// A response's body, with what is given back at its end.
 struct Streamed {
     body: Incoming,
-    rest: Option<(Lease, Place)>,
+    rest: Option<(Lease, Held)>,
 }
 
 impl Streamed {
     fn end(&mut self) {
-        if let Some((lease, place)) = self.rest.take() {
+        if let Some((lease, held)) = self.rest.take() {
             lease.pool.keep(lease.connection);
-            drop(place);
+            drop(held);
         }
     }
 }
