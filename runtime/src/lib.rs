@@ -117,7 +117,7 @@ pub use budget::system_advice;
 pub use dyno::{Beginning, Dyno, DynoOptions, ExitStatus, RestPolicy};
 pub use dyno_sandbox::{
     ClientKind, ClientStreams, Destination, DestinationError, EgressPolicy, GuestStreams, Host,
-    HostInterfaces, Mount, Reach, TrustedRoots, TrustedRootsError, attach,
+    HostInterfaces, Mount, MountedTree, Reach, TrustedRoots, TrustedRootsError, attach,
 };
 pub use error::{CallError, LoadError, RuntimeError};
 pub use exec::{ExecSpec, exec, run_command};

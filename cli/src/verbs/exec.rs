@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use dyno_buildpacks::component::{self, AdaptOptions, ComponentKind};
 use dyno_runtime::{
-    DynoSize, EgressPolicy, ExecSpec, ExitStatus, Mount, Runtime, RuntimeOptions, TrustedRoots,
-    exec,
+    DynoSize, EgressPolicy, ExecSpec, ExitStatus, Mount, MountedTree, Runtime, RuntimeOptions,
+    TrustedRoots, exec,
 };
 use dyno_slug::World;
 
@@ -72,9 +72,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             ));
         }
         mounts.push(Mount {
-            host: host.clone(),
+            host: MountedTree::Writable(host.clone()),
             guest: guest.clone(),
-            writable: true,
         });
     }
     let name = arguments

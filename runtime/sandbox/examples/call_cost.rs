@@ -8,7 +8,7 @@
 use dyno_sandbox::{
     ConcurrentService, ConcurrentSpec, CpuShare, EngineKind, EngineOptions, Engines, Guest,
     GuestThreads, Handler, InlineCall, InlinePoll, Instance, InstanceSpec, LineSink, MemoryAccount,
-    Mount, Outbound, Start, Stdio, call,
+    Mount, MountedTree, Outbound, Start, Stdio, call,
 };
 use http_body_util::{BodyExt, Empty};
 use std::sync::Arc;
@@ -116,9 +116,8 @@ fn spec(directory: &std::path::Path) -> InstanceSpec {
         .collect();
     spec.mounts = ["/app", "/tmp"]
         .map(|guest| Mount {
-            host: directory.into(),
+            host: MountedTree::Writable(directory.into()),
             guest: guest.into(),
-            writable: true,
         })
         .to_vec();
     spec

@@ -10,9 +10,11 @@ mod calls;
 mod host_p2;
 mod host_p3;
 mod output;
+mod shared_tree;
 
 pub(crate) use account::FileShare;
 pub use account::{FileAccount, FileBound, FileLimits};
+pub use shared_tree::{SharedTree, copy_tree};
 
 use crate::engine::EngineKind;
 use crate::host::Host;
@@ -29,10 +31,11 @@ impl HasData for CountedFiles {
     type Data<'a> = CountedView<'a>;
 }
 
-/// wasmtime's file system of one instance, and its dyno's account.
+/// wasmtime's file system of one instance, its dyno's account, and the tree that its dyno shares with others.
 pub(crate) struct CountedView<'a> {
     files: WasiFilesystemCtxView<'a>,
     account: Arc<FileAccount>,
+    tree: Option<Arc<SharedTree>>,
     listings: Listings,
 }
 
@@ -57,9 +60,11 @@ impl Listings {
 
 fn view(host: &mut Host) -> CountedView<'_> {
     let (account, listings) = (host.files.account().clone(), host.listings.clone());
+    let tree = host.spec.shared_tree().cloned();
     CountedView {
         files: host.filesystem(),
         account,
+        tree,
         listings,
     }
 }

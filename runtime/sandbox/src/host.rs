@@ -2,7 +2,7 @@
 
 use crate::context::{Context, LeasedContext};
 use crate::files::{FileShare, Listings};
-use crate::instance::{InstanceSpec, Mount};
+use crate::instance::{InstanceSpec, Mount, MountedTree};
 use crate::limits;
 use crate::memory::MemoryShare;
 use crate::outbound::Outbound;
@@ -118,18 +118,14 @@ pub(crate) fn wasi_context(
     if let Some(first) = spec.mounts.first() {
         builder.initial_cwd(&first.guest);
     }
-    for Mount {
-        host,
-        guest,
-        writable,
-    } in &spec.mounts
-    {
-        let permissions = if *writable {
-            FsPerms::ReadWrite
-        } else {
-            FsPerms::ReadOnly
+    for Mount { host, guest } in &spec.mounts {
+        let (path, permissions) = match host {
+            MountedTree::ReadOnly(path) => (path.as_path(), FsPerms::ReadOnly),
+            MountedTree::Writable(path) => (path.as_path(), FsPerms::ReadWrite),
+            // No call that would change it reaches it.
+            MountedTree::Shared(tree) => (tree.path(), FsPerms::ReadWrite),
         };
-        builder.preopened_dir(host, guest, permissions)?;
+        builder.preopened_dir(path, guest, permissions)?;
     }
     builder.max_random_size(limits::RANDOM_BYTES_MAX);
     permit_network(&mut builder, &spec.outbound);

@@ -1,7 +1,7 @@
 //! One instance: a store, what it may see, and the guest's exports.
 
 use crate::context::ContextPool;
-use crate::files::FileAccount;
+use crate::files::{FileAccount, SharedTree};
 use crate::guest::Guest;
 use crate::host::Host;
 use crate::interfaces::KeyValue;
@@ -20,14 +20,23 @@ use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 
 /// A host directory that a guest sees under a path of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Mount {
-    /// The directory on the host.
-    pub host: PathBuf,
+    /// What is on the host.
+    pub host: MountedTree,
     /// Its path inside the guest (`/app`).
     pub guest: String,
-    /// Whether the guest may change it.
-    pub writable: bool,
+}
+
+/// A directory of the host, and what a guest may do in it.
+#[derive(Clone, Debug)]
+pub enum MountedTree {
+    /// It may look at it.
+    ReadOnly(PathBuf),
+    /// It may change it.
+    Writable(PathBuf),
+    /// It may change it, and has a copy of its own from then on. One at most.
+    Shared(Arc<SharedTree>),
 }
 
 /// Everything an instance may see. One per dyno, shared by its instances.
@@ -77,6 +86,13 @@ impl InstanceSpec {
             sockets: Arc::new(Semaphore::new(limits::SOCKETS_MAX)),
             contexts: ContextPool::default(),
         }
+    }
+
+    pub(crate) fn shared_tree(&self) -> Option<&Arc<SharedTree>> {
+        self.mounts.iter().find_map(|mount| match &mount.host {
+            MountedTree::Shared(tree) => Some(tree),
+            MountedTree::ReadOnly(_) | MountedTree::Writable(_) => None,
+        })
     }
 
     pub(crate) fn store(

@@ -2,6 +2,7 @@
 
 use super::account::{End, FileAccount};
 use super::output::CountedOutput;
+use super::shared_tree::SharedTree;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{FsError, FsResult, OutputStream};
 
-/// One call of a guest: the instance's file system, the dyno's account.
+/// One call of a guest: the instance's file system, the dyno's account and the tree that it shares.
 pub(super) struct Calls<'a, 'v> {
     pub(super) files: &'a mut WasiFilesystemCtxView<'v>,
     pub(super) account: &'a Arc<FileAccount>,
+    pub(super) tree: Option<&'a Arc<SharedTree>>,
 }
 
 impl Calls<'_, '_> {
@@ -28,6 +30,12 @@ impl Calls<'_, '_> {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
+        let changes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+        if changes || flags.contains(DescriptorFlags::WRITE) {
+            self.own(&directory).await?;
+        } else {
+            self.redirect(&directory)?;
+        }
         if !self.account.may_open() {
             // WASI has no word for "too many open files".
             return Err(ErrorCode::InsufficientMemory.into());
@@ -42,7 +50,6 @@ impl Calls<'_, '_> {
         }
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
-        let changes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
         let before = if changes {
             let there = borrow(&directory);
             self.files
@@ -75,6 +82,7 @@ impl Calls<'_, '_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         self.may_add_entry()?;
@@ -89,6 +97,7 @@ impl Calls<'_, '_> {
         target: String,
         path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         self.may_add_entry()?;
@@ -105,6 +114,8 @@ impl Calls<'_, '_> {
         new_directory: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
+        self.own(&new_directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         self.may_add_entry()?;
@@ -120,6 +131,7 @@ impl Calls<'_, '_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         let removed = self.look_at(&directory, &path).await;
@@ -135,6 +147,7 @@ impl Calls<'_, '_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         self.files.remove_directory_at(directory, path).await?;
@@ -149,6 +162,8 @@ impl Calls<'_, '_> {
         new_directory: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
+        self.own(&directory).await?;
+        self.own(&new_directory).await?;
         let account = self.account.clone();
         let _changes = account.changes.lock().await;
         let moved = self.look_at(&directory, &path).await;
@@ -169,6 +184,23 @@ impl Calls<'_, '_> {
             account.entry_removed();
         }
         account.forget_closed();
+        Ok(())
+    }
+
+    /// Before a change: a handle of the shared tree becomes one of a copy.
+    pub(super) async fn own(&mut self, descriptor: &Resource<Descriptor>) -> FsResult<()> {
+        let Some(tree) = self.tree else {
+            return Ok(());
+        };
+        tree.own(self.files.table.get(descriptor)?).await?;
+        self.redirect(descriptor)
+    }
+
+    /// Before anything else: a handle of the shared tree becomes one of the copy, if there is one.
+    pub(super) fn redirect(&mut self, descriptor: &Resource<Descriptor>) -> FsResult<()> {
+        if let Some(tree) = self.tree.filter(|tree| tree.is_private()) {
+            tree.redirect(self.files.table.get_mut(descriptor)?)?;
+        }
         Ok(())
     }
 

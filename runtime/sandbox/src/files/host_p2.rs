@@ -15,6 +15,7 @@ impl<'v> CountedView<'v> {
         Calls {
             files: &mut self.files,
             account: &self.account,
+            tree: self.tree.as_ref(),
         }
     }
 }
@@ -36,6 +37,7 @@ impl types::Host for CountedView<'_> {
 macro_rules! wasmtimes {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(async fn $name(&mut self, descriptor: Resource<Descriptor>, $($argument: $type),*) -> $result {
+            self.calls().redirect(&descriptor)?;
             self.files.$name(descriptor, $($argument),*).await
         })*
     };
@@ -46,23 +48,53 @@ impl HostDescriptor for CountedView<'_> {
         advise(offset: Filesize, length: Filesize, advice: Advice) -> FsResult<()>;
         get_flags() -> FsResult<DescriptorFlags>;
         get_type() -> FsResult<DescriptorType>;
-        is_same_object(other: Resource<Descriptor>) -> wasmtime::Result<bool>;
         metadata_hash() -> FsResult<MetadataHashValue>;
         metadata_hash_at(path_flags: PathFlags, path: String) -> FsResult<MetadataHashValue>;
         read(length: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)>;
         readlink_at(path: String) -> FsResult<String>;
-        set_times(accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()>;
-        set_times_at(path_flags: PathFlags, path: String, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()>;
         stat() -> FsResult<DescriptorStat>;
         stat_at(path_flags: PathFlags, path: String) -> FsResult<DescriptorStat>;
         sync() -> FsResult<()>;
         sync_data() -> FsResult<()>;
     }
 
+    async fn is_same_object(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        self.files.is_same_object(descriptor, other).await
+    }
+
+    async fn set_times(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        self.calls().own(&descriptor).await?;
+        self.files.set_times(descriptor, accessed, modified).await
+    }
+
+    async fn set_times_at(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        self.calls().own(&descriptor).await?;
+        self.files
+            .set_times_at(descriptor, path_flags, path, accessed, modified)
+            .await
+    }
+
     async fn read_directory(
         &mut self,
         descriptor: Resource<Descriptor>,
     ) -> FsResult<Resource<DirectoryEntryStream>> {
+        self.calls().redirect(&descriptor)?;
         if !self.listings.begin() {
             return Err(ErrorCode::InsufficientMemory.into());
         }

@@ -33,10 +33,11 @@ type Guest = Accessor<Host, CountedFiles>;
 /// table cannot be held while a call waits.
 macro_rules! counted {
     ($store:ident, $descriptor:expr, |$calls:ident, $first:ident| $call:expr) => {{
-        let (account, copy) = $store
+        let (account, tree, copy) = $store
             .with(|mut store| {
                 let view = store.get();
-                wasmtime::error::Ok((view.account, view.files.table.get(&$descriptor)?.clone()))
+                let copy = view.files.table.get(&$descriptor)?.clone();
+                wasmtime::error::Ok((view.account, view.tree, copy))
             })
             .map_err(FilesystemError::trap)?;
         let mut table = ResourceTable::new();
@@ -49,6 +50,7 @@ macro_rules! counted {
         let mut $calls = Calls {
             files: &mut files,
             account: &account,
+            tree: tree.as_ref(),
         };
         let result: FsResult<_> = $call;
         result.map_err(translated)
@@ -59,6 +61,43 @@ macro_rules! counted {
 fn second(store: &Guest, descriptor: &Resource<Descriptor>) -> FilesystemResult<Descriptor> {
     store
         .with(|mut store| wasmtime::error::Ok(store.get().files.table.get(descriptor)?.clone()))
+        .map_err(FilesystemError::trap)
+}
+
+/// What a call is going to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    Look,
+    Change,
+}
+
+/// Turns a guest's handle of the tree that its dyno shares into one of the dyno's copy: if there is one, and before a
+/// change in any case.
+async fn redirect(
+    store: &Guest,
+    descriptor: &Resource<Descriptor>,
+    intent: Intent,
+) -> FilesystemResult<()> {
+    let found = store.with(|mut store| {
+        let view = store.get();
+        let copy = view.files.table.get(descriptor)?.clone();
+        wasmtime::error::Ok(view.tree.map(|tree| (tree, copy)))
+    });
+    let Some((tree, mut handle)) = found.map_err(FilesystemError::trap)? else {
+        return Ok(());
+    };
+    if intent == Intent::Change {
+        tree.own(&handle).await.map_err(FilesystemError::from)?;
+    }
+    if !tree.is_private() {
+        return Ok(());
+    }
+    tree.redirect(&mut handle).map_err(FilesystemError::from)?;
+    store
+        .with(|mut store| {
+            *store.get().files.table.get_mut(descriptor)? = handle;
+            wasmtime::error::Ok(())
+        })
         .map_err(FilesystemError::trap)
 }
 
@@ -78,6 +117,7 @@ impl types::HostDescriptor for CountedView<'_> {
 macro_rules! wasmtimes {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(async fn $name(store: &Guest, descriptor: Resource<Descriptor>, $($argument: $type),*) -> $result {
+            redirect(store, &descriptor, Intent::Look).await?;
             let store = store.with_getter::<WasiFilesystem>(Host::filesystem);
             <WasiFilesystem as HostDescriptorWithStore<Host>>::$name(&store, descriptor, $($argument),*).await
         })*
@@ -89,16 +129,53 @@ impl HostDescriptorWithStore<Host> for CountedFiles {
         advise(offset: Filesize, length: Filesize, advice: Advice) -> FilesystemResult<()>;
         get_flags() -> FilesystemResult<DescriptorFlags>;
         get_type() -> FilesystemResult<DescriptorType>;
-        is_same_object(other: Resource<Descriptor>) -> wasmtime::Result<bool>;
         metadata_hash() -> FilesystemResult<MetadataHashValue>;
         metadata_hash_at(path_flags: PathFlags, path: String) -> FilesystemResult<MetadataHashValue>;
         readlink_at(path: String) -> FilesystemResult<String>;
-        set_times(accessed: NewTimestamp, modified: NewTimestamp) -> FilesystemResult<()>;
-        set_times_at(path_flags: PathFlags, path: String, accessed: NewTimestamp, modified: NewTimestamp) -> FilesystemResult<()>;
         stat() -> FilesystemResult<DescriptorStat>;
         stat_at(path_flags: PathFlags, path: String) -> FilesystemResult<DescriptorStat>;
         sync() -> FilesystemResult<()>;
         sync_data() -> FilesystemResult<()>;
+    }
+
+    async fn is_same_object(
+        store: &Guest,
+        descriptor: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        let store = store.with_getter::<WasiFilesystem>(Host::filesystem);
+        <WasiFilesystem as HostDescriptorWithStore<Host>>::is_same_object(&store, descriptor, other)
+            .await
+    }
+
+    async fn set_times(
+        store: &Guest,
+        descriptor: Resource<Descriptor>,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FilesystemResult<()> {
+        redirect(store, &descriptor, Intent::Change).await?;
+        let store = store.with_getter::<WasiFilesystem>(Host::filesystem);
+        <WasiFilesystem as HostDescriptorWithStore<Host>>::set_times(
+            &store, descriptor, accessed, modified,
+        )
+        .await
+    }
+
+    async fn set_times_at(
+        store: &Guest,
+        descriptor: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FilesystemResult<()> {
+        redirect(store, &descriptor, Intent::Change).await?;
+        let store = store.with_getter::<WasiFilesystem>(Host::filesystem);
+        <WasiFilesystem as HostDescriptorWithStore<Host>>::set_times_at(
+            &store, descriptor, path_flags, path, accessed, modified,
+        )
+        .await
     }
 
     fn read_via_stream(
@@ -121,12 +198,17 @@ impl HostDescriptorWithStore<Host> for CountedFiles {
     )> {
         let (told, result) = oneshot::channel();
         let view = store.get();
-        let directory = view.files.table.get(&descriptor)?.clone();
+        let mut directory = view.files.table.get(&descriptor)?.clone();
+        let redirected = view
+            .tree
+            .as_ref()
+            .map_or(Ok(()), |tree| tree.redirect(&mut directory));
         let listing = view
             .listings
             .begin()
             .then(|| Listing(view.listings.clone()));
         let names: Names = Box::pin(async move {
+            redirected?;
             let listing = listing.ok_or(p2::ErrorCode::InsufficientMemory)?;
             Ok((names(directory).await?, listing))
         });
@@ -275,6 +357,7 @@ fn write(
     let output = Calls {
         files: &mut view.files,
         account: &view.account,
+        tree: view.tree.as_ref(),
     }
     .output(Resource::new_borrow(descriptor.rep()), offset);
     match output {
