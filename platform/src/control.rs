@@ -59,11 +59,13 @@ impl Control {
         ));
     }
 
-    /// Tells the app's log of a new release, and starts its release command if it has one.
-    pub fn announce(&self, app: &App, release: &Release) {
+    /// Tells the app's log of a new release, and starts its release command, or its dynos.
+    pub async fn announce(&self, app: &App, release: &Release) {
         self.tell(app, release);
         if release.has_command {
             self.phase.start(app, release);
+        } else {
+            self.fleet.catch_up(app.id).await;
         }
     }
 }

@@ -153,6 +153,8 @@ pub const RELEASE_PHASE_TIMEOUT: Duration = Duration::from_mins(30);
 pub const RECONCILE_PERIOD: Duration = Duration::from_secs(30);
 /// Apps that come up at the same time after a start of the platform; the others follow.
 pub const APPS_STARTING_MAX: usize = 64;
+/// How long the answer to a change waits until the change is taken up. Later it is answered all the same.
+pub const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 /// First wait after a step failed; it doubles up to [`RECONCILE_RETRY_MAX`].
 pub const RECONCILE_RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest wait between two tries of a failing step.

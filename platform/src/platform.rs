@@ -281,6 +281,7 @@ impl Platform {
                 source,
             },
         )?;
+        control.fleet.resume().await?;
         Self::serve(&router, sockets, control, api, certificate)
     }
 

@@ -5,6 +5,7 @@
 //! *what* changed, so a restart of the process, a lost nudge and a change in the middle of another are all the same path.
 //! When nothing is left to be done it is parked: an app at rest has no task and no timer.
 
+mod app_shared;
 mod app_task;
 mod attached;
 mod command_line;

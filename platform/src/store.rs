@@ -13,7 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-pub(crate) use codec::{Stored, encode, get, list_all};
+pub(crate) use codec::{Stored, decode, encode, get, list_all};
 pub use sqlite::SqliteStore;
 
 use crate::limits::{STORE_KEY_BYTES_MAX, STORE_TRANSACTION_OPERATIONS_MAX, STORE_VALUE_BYTES_MAX};

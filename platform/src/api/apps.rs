@@ -66,6 +66,7 @@ async fn create(
         .logs
         .app(app.id, app.name.as_str())
         .api(&format!("App created by user {}", control.account.email));
+    control.fleet.catch_up(app.id).await;
     Ok((StatusCode::CREATED, Json(view::app(&control, &app))).into_response())
 }
 
@@ -154,6 +155,7 @@ async fn update(
         let state = if app.maintenance { "on" } else { "off" };
         log.api(&format!("Maintenance mode {state} by user {user}"));
     }
+    control.fleet.catch_up(app.id).await;
     Ok(Json(view::app(&control, &app)).into_response())
 }
 
@@ -162,6 +164,7 @@ async fn destroy(State(control): State<Arc<Control>>, Path(identity): Path<Strin
     control.builds.cancel_all(app.id);
     let app = control.apps.destroy(app.id).await?;
     control.fleet.stop_one_offs_of(app.id);
+    control.fleet.catch_up(app.id).await;
     Ok(Json(view::app(&control, &app)).into_response())
 }
 

@@ -66,7 +66,7 @@ async fn update(
         .make(app.id, &Change::ConfigVars(patch))
         .await?
     {
-        control.announce(&app, &release);
+        control.announce(&app, &release).await;
     }
     // Read again: the app row that was found is older than the release.
     let app = control.apps.read(app.id).await?.value;

@@ -210,5 +210,6 @@ async fn scale(control: &Control, app: &App, wanted: &[Wanted]) -> Result<Format
             control.account.email
         ));
     }
+    control.fleet.catch_up(app.id).await;
     Ok(after)
 }

@@ -102,7 +102,7 @@ async fn create(
     let Some(release) = control.releases.make(app.id, &change).await? else {
         return Err(ApiError::invalid("The release would change nothing."));
     };
-    control.announce(&app, &release);
+    control.announce(&app, &release).await;
     let app = control.apps.read(app.id).await?.value;
     let view = view::release(&control, &app, &release, &origin)?;
     Ok((StatusCode::CREATED, Json(view)).into_response())

@@ -258,7 +258,7 @@ pub(super) async fn reuse(
     tell_reuse(&output, &made.slug);
     if let Some(release) = release(builds, control, app, build, made, &output).await? {
         output.line(&format!("       Released {}", release.version));
-        control.announce(app, &release);
+        control.announce(app, &release).await;
     }
     Ok(builds.read(app.id, id).await?)
 }
@@ -277,6 +277,7 @@ async fn launch(control: &Arc<Control>, app: &App, release: &Release, output: &A
             return;
         }
     }
+    control.fleet.catch_up(app.id).await;
     let (name, port) = (&app.name, control.port);
     output.line(&format!(
         "       http://{name}.localhost:{port}/ deployed to dyno"

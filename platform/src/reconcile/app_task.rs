@@ -6,38 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dyno_router::Backend;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::app_shared::AppShared;
 use super::desired::{self, Desired, DesiredRelease};
 use super::engine::{
     BOOT, Beginning, DynoStart, DynoState, FormationPlace, LoadFailure, LoadedProcess, Observer,
     ProcessRequest, Run, log_as,
 };
-use super::fleet::{FleetParts, Inner, Nudge, Selection};
+use super::fleet::{FleetParts, Inner, Nudge};
 use super::members::{Member, NewMember, Role, WEB};
 use super::route::{Route, Wanted};
 use super::status::{BoardEntry, DynoStatus};
 use crate::limits::{RECONCILE_PERIOD, RECONCILE_RETRY_MAX, RECONCILE_RETRY_MIN, STOP_GRACE};
 use crate::log::{AppLog, LogSource};
-use crate::model::{AppId, DynoSizeName, FormationEntry, ReleaseVersion, Timestamp};
-
-/// What an app's reconciler shares with the API and with what it started.
-#[derive(Default)]
-pub(super) struct AppShared {
-    /// Restarts that were asked for and not yet seen. A crash forgets them, and restarts everything.
-    pub restarts: Mutex<Vec<Selection>>,
-    /// What the API shows.
-    pub board: Mutex<Vec<BoardEntry>>,
-    /// Wakes a running reconciler.
-    pub changed: Notify,
-    /// The store has changed: what is wanted must be read again.
-    pub outdated: AtomicBool,
-    /// What has ended and was not yet seen. Bounded by what was begun: each load and each stop ends once.
-    ended: Mutex<Vec<Ended>>,
-}
+use crate::model::{App, AppId, DynoSizeName, FormationEntry, ReleaseVersion, Timestamp};
 
 /// One app's reconciler.
 pub(super) struct AppTask {
@@ -59,11 +45,11 @@ pub(super) struct AppTask {
     published: Option<ReleaseVersion>,
 }
 
-type LoadResult = Result<Arc<dyn LoadedProcess>, LoadFailure>;
+pub(super) type LoadResult = Result<Arc<dyn LoadedProcess>, LoadFailure>;
 
 /// A process type of a release.
 #[derive(Clone, PartialEq, Eq)]
-struct LoadKey {
+pub(super) struct LoadKey {
     version: ReleaseVersion,
     process_type: String,
 }
@@ -81,7 +67,7 @@ enum Progress {
 }
 
 /// The end of something that was begun in a pass.
-enum Ended {
+pub(super) enum Ended {
     Load {
         key: LoadKey,
         result: LoadResult,
@@ -91,31 +77,38 @@ enum Ended {
 }
 
 /// What an app's reconciler is made of.
-pub(super) struct NewTask {
-    pub id: AppId,
-    pub name: String,
+pub(super) struct NewTask<'a> {
+    pub app: &'a App,
     pub parts: Arc<FleetParts>,
     pub shared: Arc<AppShared>,
     pub nudge: Nudge,
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub beginning: Beginning,
-    pub turn: Option<OwnedSemaphorePermit>,
 }
 
 impl AppTask {
-    pub fn new(new: NewTask) -> Self {
+    /// A reconciler at rest, and the app's route as far as its row tells: until the first pass, requests wait.
+    pub fn new(new: NewTask<'_>) -> Self {
+        let app = new.app;
+        let mut route = Route::new(new.parts.router.clone(), app.id.to_string().into());
+        let wanted = match app.release_current {
+            _ if app.maintenance => Wanted::Maintenance,
+            Some(_) => Wanted::Starting(1),
+            None => Wanted::Blank,
+        };
+        route.publish(&app.name, wanted);
         Self {
-            log: new.parts.logs.app(new.id, &new.name),
-            route: Route::new(new.parts.router.clone(), new.id.to_string().into()),
+            log: new.parts.logs.app(app.id, app.name.as_str()),
+            route,
             shared: new.shared,
-            id: new.id,
+            id: app.id,
             parts: new.parts,
             nudge: new.nudge,
             tasks: new.tasks,
             shutdown: new.shutdown,
             beginning: new.beginning,
-            turn: new.turn,
+            turn: None,
             members: Vec::new(),
             loads: Vec::new(),
             published: None,
@@ -127,10 +120,12 @@ impl AppTask {
     pub async fn run(mut self: Box<Self>, fleet: Weak<Inner>) {
         let mut wanted: Option<Option<Arc<Desired>>> = None;
         loop {
+            let mut read = None;
             let ending = self.shutdown.is_cancelled() || fleet.strong_count() == 0;
             if ending {
                 wanted = Some(None);
             } else if self.shared.outdated.swap(false, Ordering::AcqRel) || wanted.is_none() {
+                read = Some(self.shared.reads.fetch_add(1, Ordering::AcqRel) + 1);
                 // A failure keeps what was known; what runs, runs on.
                 wanted = self.read().await.or(wanted);
             }
@@ -140,6 +135,9 @@ impl AppTask {
                 // At a shutdown the route stays: requests in flight end, and the router is closing anyway.
                 Some(None) => self.leave(ending),
                 None => {}
+            }
+            if let Some(read) = read {
+                self.shared.follow(read);
             }
             let wait = match wanted {
                 None => Some(RECONCILE_RETRY_MIN),

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use dyno_router::Router;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::app_task::{AppShared, AppTask, NewTask, lock};
+use super::app_shared::AppShared;
+use super::app_task::{AppTask, NewTask, lock};
 use super::engine::{Beginning, Engine};
 use super::one_off::OneOffs;
 use super::status::{BoardEntry, DynoStatus};
@@ -19,9 +20,9 @@ use crate::limits::{
     APPS_STARTING_MAX, RECONCILE_PERIOD, RECONCILE_RETRY_MIN, STORE_LIST_ENTRIES_MAX,
 };
 use crate::log::LogHub;
-use crate::model::AppId;
+use crate::model::{App, AppId};
 use crate::release::{AppError, Apps, ReleaseError, Releases};
-use crate::store::{Revision, Store, WatchError, keys};
+use crate::store::{Entry, Revision, Store, StoreError, WatchError, decode, keys};
 
 /// How long an app waits for its turn to come up, at most.
 const TURN_WAIT: Duration = Duration::from_millis(100);
@@ -127,6 +128,34 @@ impl Fleet {
         }
     }
 
+    /// Gives every app its place and its route, so that a request for it waits until it is up instead of finding no
+    /// such app. Comes before the first request, and before [`Fleet::run`].
+    pub async fn resume(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let introduce = |entry| match decode::<App>(entry) {
+            Ok(app) => drop(inner.introduce(&app.value)),
+            // One app's damaged row must not stop the others.
+            Err(error) => tracing::error!(%error, "an app could not be read"),
+        };
+        inner.list(keys::APPS, introduce).await?;
+        Ok(())
+    }
+
+    /// Waits until an app's route and dynos are being brought to what the store holds now, so that who was told of a
+    /// change also meets it. Gives up after [`CATCH_UP_MAX`](crate::limits::CATCH_UP_MAX): the change is made, and will be met.
+    pub async fn catch_up(&self, id: AppId) {
+        let Some(shared) = self.inner.shared(id) else {
+            self.inner.outdate(id).await;
+            let Some(shared) = self.inner.shared(id) else {
+                return; // It is gone already.
+            };
+            return shared.caught_up(0).await;
+        };
+        let reads = shared.reads.load(Ordering::Acquire);
+        self.inner.outdate(id).await;
+        shared.caught_up(reads).await;
+    }
+
     /// Reads which apps have changed and nudges their reconcilers, until [`Fleet::shutdown`].
     pub async fn run(&self) {
         while !self.inner.shutdown.is_cancelled() {
@@ -174,13 +203,16 @@ impl Fleet {
         let inner = &self.inner;
         let mut rows: HashMap<AppId, (Revision, Revision)> = HashMap::new();
         // Changes after the first page are seen again by the watch.
-        let revision = inner.list(keys::APPS, |id, row| {
-            rows.insert(id, (row, Revision::default()));
+        let revision = inner.list(keys::APPS, |row| {
+            if let Some(id) = keys::app_of(&row.key) {
+                rows.insert(id, (row.modified, Revision::default()));
+            }
         });
         let revision = revision.await?;
-        let formations = inner.list(keys::FORMATIONS, |id, row| {
-            if let Some(seen) = rows.get_mut(&id) {
-                seen.1 = row;
+        let formations = inner.list(keys::FORMATIONS, |row| {
+            let seen = keys::app_of(&row.key).and_then(|id| rows.get_mut(&id));
+            if let Some(seen) = seen {
+                seen.1 = row.modified;
             }
         });
         formations.await?;
@@ -206,12 +238,10 @@ impl Fleet {
 
     /// An app's dynos now, one-offs included, by type and number.
     pub fn dynos(&self, id: AppId) -> Vec<DynoStatus> {
-        let shared = self
+        let board = self
             .inner
-            .apps()
-            .get(&id)
-            .map(|handle| Arc::clone(&handle.shared));
-        let board = shared.map(|shared| lock(&shared.board).clone());
+            .shared(id)
+            .map(|shared| lock(&shared.board).clone());
         let mut entries = board.unwrap_or_default();
         entries.extend(self.inner.one_offs.board(id));
         entries.iter().map(BoardEntry::now).collect()
@@ -220,12 +250,7 @@ impl Fleet {
     /// Replaces dynos by new ones, without a gap for requests; one-offs are stopped, as Heroku does.
     pub fn restart(&self, id: AppId, selection: &Selection) {
         self.inner.one_offs.stop(id, selection);
-        let shared = self
-            .inner
-            .apps()
-            .get(&id)
-            .map(|handle| Arc::clone(&handle.shared));
-        if let Some(shared) = shared {
+        if let Some(shared) = self.inner.shared(id) {
             let mut restarts = lock(&shared.restarts);
             // Asking twice for the same is asking once.
             if !restarts.contains(selection) {
@@ -255,12 +280,12 @@ impl Fleet {
 }
 
 impl Inner {
-    /// Calls `each` with every app of the keys under `prefix` and its row's revision; answers the first page's revision.
+    /// Calls `each` with every row under `prefix`; answers the first page's revision.
     async fn list(
         &self,
         prefix: &str,
-        mut each: impl FnMut(AppId, Revision),
-    ) -> Result<Revision, ReleaseError> {
+        mut each: impl FnMut(Entry),
+    ) -> Result<Revision, StoreError> {
         let mut after: Option<String> = None;
         let mut first: Option<Revision> = None;
         loop {
@@ -270,12 +295,8 @@ impl Inner {
                 .list(prefix, after.as_deref(), STORE_LIST_ENTRIES_MAX)
                 .await?;
             let revision = *first.get_or_insert(page.revision);
-            for entry in &page.entries {
-                if let Some(id) = keys::app_of(&entry.key) {
-                    each(id, entry.modified);
-                }
-            }
             after = page.entries.last().map(|entry| entry.key.clone());
+            page.entries.into_iter().for_each(&mut each);
             if !page.more {
                 return Ok(revision);
             }
@@ -292,34 +313,42 @@ impl Inner {
 
     /// Makes an app's reconciler read again what is wanted; a new app gets one.
     async fn outdate(self: &Arc<Self>, id: AppId) {
-        let known = self
-            .apps()
-            .get(&id)
-            .map(|handle| Arc::clone(&handle.shared));
-        if let Some(shared) = known {
-            shared.outdated.store(true, Ordering::Release);
-            self.wake(id);
-            return;
-        }
-        let app = match self.parts.apps.read(id).await {
-            Ok(app) => app.value,
-            Err(AppError::NotFound) => return,
-            Err(error) => {
-                tracing::error!(app = %id, %error, "an app could not be read");
-                return;
-            }
+        let shared = match self.shared(id) {
+            Some(shared) => shared,
+            None => match self.parts.apps.read(id).await {
+                Ok(app) => self.introduce(&app.value),
+                Err(AppError::NotFound) => return,
+                Err(error) => {
+                    tracing::error!(app = %id, %error, "an app could not be read");
+                    return;
+                }
+            },
         };
-        // Apps come up a few at a time; one that takes long must not keep the others waiting.
-        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
+        shared.outdated.store(true, Ordering::Release);
+        if self.is_new(id) {
+            // Apps come up a few at a time; one that takes long must not keep the others waiting.
+            let turn = Arc::clone(&self.turns).acquire_owned();
+            let turn = tokio::time::timeout(TURN_WAIT, turn).await;
+            self.grant(id, turn.ok().and_then(Result::ok));
+        }
+        self.wake(id);
+    }
+
+    /// Gives an app a reconciler, which rests, and a route; or finds those it has.
+    fn introduce(self: &Arc<Self>, app: &App) -> Arc<AppShared> {
+        // Held all the while: of two that meet here the second must not put another route into the table.
+        let mut apps = self.apps();
+        if let Some(handle) = apps.get(&app.id) {
+            return Arc::clone(&handle.shared);
+        }
         let shared = Arc::new(AppShared::default());
         let nudge = Nudge {
             fleet: Arc::downgrade(self),
             shared: Arc::downgrade(&shared),
-            app: id,
+            app: app.id,
         };
         let task = AppTask::new(NewTask {
-            id,
-            name: app.name.to_string(),
+            app,
             parts: Arc::clone(&self.parts),
             shared: Arc::clone(&shared),
             nudge,
@@ -330,15 +359,35 @@ impl Inner {
             } else {
                 Beginning::Idle
             },
-            turn: turn.ok().and_then(Result::ok),
         });
         let handle = AppHandle {
-            shared,
+            shared: Arc::clone(&shared),
             reconciler: Reconciler::Parked(Box::new(task)),
             seen: <(Revision, Revision)>::default(),
         };
-        self.apps().entry(id).or_insert(handle);
-        self.wake(id);
+        apps.insert(app.id, handle);
+        shared
+    }
+
+    fn shared(&self, id: AppId) -> Option<Arc<AppShared>> {
+        self.apps()
+            .get(&id)
+            .map(|handle| Arc::clone(&handle.shared))
+    }
+
+    /// Whether an app's reconciler has never been at work.
+    fn is_new(&self, id: AppId) -> bool {
+        self.shared(id)
+            .is_some_and(|shared| shared.reads.load(Ordering::Acquire) == 0)
+    }
+
+    /// Gives an app that is about to come up its turn.
+    fn grant(&self, id: AppId, turn: Option<OwnedSemaphorePermit>) {
+        if let Some(handle) = self.apps().get_mut(&id)
+            && let Reconciler::Parked(task) = &mut handle.reconciler
+        {
+            task.turn = turn;
+        }
     }
 
     /// Sets an app's reconciler to work, or makes the one at work look again.

@@ -19,7 +19,8 @@ async fn what_was_acknowledged_survives_a_platform_that_just_vanished() {
 
     let rig = Rig::start(directory.path()).await;
     assert_eq!(rig.platform.api_key().reveal(), key);
-    rig.until_served("demo", "hello, world!\n").await;
+    // No request finds no such app, not even the first one of all.
+    assert_eq!(rig.visit("demo", "/").await.text(), "hello, world!\n");
     rig.until("/apps/demo/dynos", |dynos| are_up(dynos, 2))
         .await;
     let vars = rig.get("/apps/demo/config-vars").await.expect(200);
