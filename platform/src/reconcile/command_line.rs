@@ -1,12 +1,19 @@
 //! What a one-off's command line means: which process type's code runs it, and with which arguments.
 //!
-//! This is the one place where a command line is read. Dynos have no shell: a line is split into words, quotes
-//! understood, and run as one command. Whatever is to understand more of a shell's language begins here.
+//! This is the one place where a command line is read. Dynos have no shell: quotes, variables and assignments are
+//! understood, and one program is run. Whatever is to run more of a shell's language begins here.
+
+use std::collections::BTreeMap;
+
+use dyno_shell::{Line, Session, Simple};
 
 use super::desired::DesiredRelease;
 use super::engine::Run;
 use super::members::WEB;
 use super::one_off::OneOffError;
+
+/// Where a command starts.
+const HOME: &str = "/app";
 
 /// What `heroku run --exit-code` appends to every command, for a shell to print the status.
 const REPORT_STATUS: &str = " ; echo \"\u{ffff} heroku-command-exit-status: $?\"";
@@ -17,6 +24,8 @@ pub(super) struct CommandLine {
     /// Whose code runs it.
     pub process_type: String,
     pub run: Run,
+    /// What it sets for itself: `NAME=value program`.
+    pub assignments: Vec<(String, String)>,
 }
 
 /// The command without what asks for its status, and whether that was asked for.
@@ -27,9 +36,21 @@ pub(crate) fn take_status_report(command: &str) -> (&str, bool) {
     }
 }
 
-/// Reads a command line for a release.
-pub(super) fn read(release: &DesiredRelease, command: &str) -> Result<CommandLine, OneOffError> {
-    let mut words = shell_words::split(command).map_err(|_| OneOffError::Quoting)?;
+/// Reads a command line for a release. Its variables are those of the release, and of the client's own `environment`.
+pub(super) fn read(
+    release: &DesiredRelease,
+    environment: &BTreeMap<String, String>,
+    command: &str,
+) -> Result<CommandLine, OneOffError> {
+    let variables = release.config_vars.as_map().iter().chain(environment);
+    let session = Session::new(variables, HOME);
+    let Simple {
+        assignments,
+        mut words,
+        ..
+    } = Line::parse(command)?
+        .to_simple(&session)
+        .ok_or(OneOffError::NotOneProgram)?;
     let types = &release.slug.process_types;
     if let Some(first) = words.first()
         && let Some((process_type, _)) = types.get_key_value(first)
@@ -39,6 +60,7 @@ pub(super) fn read(release: &DesiredRelease, command: &str) -> Result<CommandLin
         return Ok(CommandLine {
             process_type: process_type.clone(),
             run: Run::OnceWith(more),
+            assignments,
         });
     }
     // The language's interpreter is in every process type of an app; a type made for consoles comes first.
@@ -52,6 +74,7 @@ pub(super) fn read(release: &DesiredRelease, command: &str) -> Result<CommandLin
     Ok(CommandLine {
         process_type,
         run: Run::OnceInstead(words),
+        assignments,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dyno_runtime::GuestStreams;
+use dyno_shell::ParseError;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,8 +43,12 @@ pub(crate) enum OneOffError {
     NoRelease,
     #[error("{ONE_OFF_DYNOS_MAX} one-off dynos of this app run already.")]
     TooMany,
-    #[error("The command line has an open quote.")]
-    Quoting,
+    #[error("The command cannot be run: {0}")]
+    Line(#[from] ParseError),
+    #[error(
+        "A one-off dyno runs one program of the app; several, and commands of the shell's own, are not run yet.\n  hint: run them one by one, or put them into a script of the app's language"
+    )]
+    NotOneProgram,
     #[error(
         "The type of a one-off dyno has letters, digits, - and _ only, and is no process type of the app."
     )]
@@ -219,7 +224,7 @@ impl Fleet {
             return Err(OneOffError::ProcessType);
         }
         let log = parts.logs.app(app.id, app.name.as_str());
-        let line = command_line::read(release, &one_off.command)?;
+        let line = command_line::read(release, &one_off.environment, &one_off.command)?;
         let loading = parts.engine.load(ProcessRequest {
             app: app.name.to_string(),
             release: release.release.version.to_string(),
@@ -252,12 +257,13 @@ impl Fleet {
             size: one_off.size,
             log: log_as(log, status.name.clone()),
             run: line.run,
-            // What the client says wins.
+            // What the client says wins, and its command line most.
             environment: release
                 .metadata
                 .clone()
                 .into_iter()
                 .chain(one_off.environment)
+                .chain(line.assignments)
                 .collect(),
             time_to_live: one_off.time_to_live,
             stop: entry.stop,

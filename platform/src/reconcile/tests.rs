@@ -298,7 +298,7 @@ async fn a_one_off_runs_once_beside_the_formation() {
     let rig = Rig::serving().await;
     let status = rig
         .fleet
-        .run_one_off(&rig.app, one_off("echo 'a b'"), None)
+        .run_one_off(&rig.app, one_off("LEVEL=2 say 'a b' ${LEVEL:-none}"), None)
         .await
         .expect("started");
     let number = status.name.strip_prefix("run.").expect("a run dyno");
@@ -311,7 +311,7 @@ async fn a_one_off_runs_once_beside_the_formation() {
     let dyno = rig.started(&label).await;
     assert_eq!(
         dyno.run,
-        Run::OnceInstead(vec!["echo".to_owned(), "a b".to_owned()])
+        Run::OnceInstead(["say", "a b", "none"].map(str::to_owned).to_vec())
     );
     let shown = |name: &str| {
         rig.fleet
@@ -353,7 +353,7 @@ async fn a_one_off_that_cannot_run_is_refused_with_words() {
     let blank = Rig::start().await;
     let result = blank
         .fleet
-        .run_one_off(&blank.app, one_off("ls"), None)
+        .run_one_off(&blank.app, one_off("list"), None)
         .await;
     assert!(
         matches!(result, Err(OneOffError::NoRelease)),
@@ -364,10 +364,20 @@ async fn a_one_off_that_cannot_run_is_refused_with_words() {
         .fleet
         .run_one_off(&rig.app, one_off("echo 'open"), None)
         .await;
-    assert!(matches!(result, Err(OneOffError::Quoting)), "{result:?}");
+    assert!(matches!(result, Err(OneOffError::Line(_))), "{result:?}");
+    for command in ["migrate && seed", "cd lib", "$NOTHING"] {
+        let result = rig
+            .fleet
+            .run_one_off(&rig.app, one_off(command), None)
+            .await;
+        assert!(
+            matches!(result, Err(OneOffError::NotOneProgram)),
+            "{command}: {result:?}"
+        );
+    }
     let of_web = OneOff {
         process_type: "web".to_owned(),
-        ..one_off("ls")
+        ..one_off("list")
     };
     let result = rig.fleet.run_one_off(&rig.app, of_web, None).await;
     assert!(
@@ -387,7 +397,7 @@ async fn a_one_off_whose_client_does_not_come_is_not_started() {
     };
     let status = rig
         .fleet
-        .run_one_off(&rig.app, one_off("ls"), Some((client, attached)))
+        .run_one_off(&rig.app, one_off("list"), Some((client, attached)))
         .await
         .expect("on the board");
     assert_eq!(status.state, "starting");

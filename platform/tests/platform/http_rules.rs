@@ -116,10 +116,13 @@ async fn a_one_off_needs_a_release_and_a_command_and_ends_by_itself() {
     rig.deploy_hello("demo").await;
     let empty = rig.post("/apps/demo/dynos", run(" ")).await;
     assert_eq!(empty.error(422), "invalid_params");
-    let started = rig.post("/apps/demo/dynos", run("ls -l")).await.expect(201);
+    let started = rig
+        .post("/apps/demo/dynos", run("list -l"))
+        .await
+        .expect(201);
     assert_eq!(
         (&started["type"], &started["command"]),
-        (&json!("run"), &json!("ls -l"))
+        (&json!("run"), &json!("list -l"))
     );
     let name = started["name"].as_str().unwrap().to_owned();
     assert!(name.starts_with("run."), "{name}");
@@ -134,7 +137,7 @@ async fn a_one_off_needs_a_release_and_a_command_and_ends_by_itself() {
     rig.until("/apps/demo/dynos", gone).await;
     let log = rig.log("demo").await;
     for words in [
-        "app[api]: Starting process with command `ls -l` by user owner@localhost".to_owned(),
+        "app[api]: Starting process with command `list -l` by user owner@localhost".to_owned(),
         format!("heroku[{name}]: Process exited with status 126"),
     ] {
         assert!(log.contains(&words), "{words} is not in\n{log}");
