@@ -13,9 +13,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut build = command::cargo();
-    // The same selection as the tests': another one would compile wasmtime once more.
-    build.args(["build", "--release", "--locked", "--workspace", "--bins"]);
-    build.args(["--tests", "--examples"]);
+    build.args(["build", "--release", "--locked"]);
+    build.args(["--package", "dyno", "--package", "dyno-bench"]);
     command::run(&mut build)?;
     let mut bench = std::process::Command::new(places::target().join("release/dyno-bench"));
     bench

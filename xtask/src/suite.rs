@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the binary, then every test against it.
 //!
-//! Everything is built once, with the release profile: it is the one the README's command uses, and a debug build of
-//! a guest's compiler would make the tests of whole apps take hours.
+//! Everything is built once, with a profile of its own: the release profile optimises each of two dozen programs at the
+//! link, and with a debug build of a guest's compiler the tests of whole apps would take hours.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +10,9 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::{command, places, setup};
+
+/// Of `Cargo.toml`; also the folder of what it builds.
+const PROFILE: &str = "tests";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -30,14 +33,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let everything = ["--workspace", "--bins", "--tests", "--examples"];
     command::run(
         command::cargo()
-            .args(["build", "--release", "--locked"])
+            .args(["build", "--profile", PROFILE, "--locked"])
             .args(everything),
     )?;
     let toolchains = places::toolchains();
     std::fs::create_dir_all(&toolchains)
         .with_context(|| format!("{} cannot be made", toolchains.display()))?;
     let mut tests = command::cargo();
-    tests.args(["test", "--release", "--locked"]);
+    tests.args(["test", "--profile", PROFILE, "--locked"]);
     match &arguments.package {
         Some(package) => tests.args(["--package", package]),
         None => tests.arg("--workspace"),
@@ -62,7 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The binary the tests run.
 pub fn binary() -> PathBuf {
-    places::target().join("release/dyno")
+    places::target().join(PROFILE).join("dyno")
 }
 
 /// The Python buildpack's own tests: it is written in Python.
