@@ -173,8 +173,9 @@ impl Future for Wait {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let places = self.places.clone();
         let mut state = places.state();
-        let Some(position) = state.position(self.number) else {
-            self.queued = false;
+        // The end may have come before this joined the queue.
+        let open = |_: &usize| !state.closed;
+        let Some(position) = state.position(self.number).filter(open) else {
             return Poll::Ready(Err(NoPlace::Closed));
         };
         if position >= state.free {
@@ -302,6 +303,12 @@ mod tests {
         places.close();
         assert_eq!(waiter.wakes(), 1);
         assert_eq!(waiter.poll().expect("told").unwrap_err(), NoPlace::Closed);
+        let mut late = Box::pin(places.wait());
+        let poll = late.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(
+            matches!(poll, Poll::Ready(Err(NoPlace::Closed))),
+            "too late"
+        );
         drop(taken);
         assert!(places.is_closed());
         assert_eq!(places.try_take().unwrap_err(), NoPlace::Closed);
